@@ -1,0 +1,6 @@
+"""``python -m lighterman``, the entry of images without a shell."""
+
+from lighterman.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""
+What every store promises, whichever cloud or volume is behind it. The conformance suite in
+``tests/stores`` runs each sentence here over every store.
+
+A *key* is the full name of an object inside its bucket (for a volume: the path below its root, with
+``/``), as the user sees it in a console; it is never normalised. A *prefix* is any leading string of
+a key, matched exactly. Every method raises the errors of :mod:`lighterman.errors` and no others:
+``SourceMissingError`` (no such object), ``BucketMissingError``, ``CredentialsError``,
+``TransientError``/``SlowDownError`` (worth another try by the caller), ``SourceChangedError`` (an
+ETag pin that no longer holds), ``ConditionFailedError``, ``UploadMissingError``, ``CannotWriteError``.
+A method makes at most a few quick attempts of its own; the policy is the caller's.
+
+All methods may be called from many threads at once.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, NewType, Protocol
+
+import msgspec
+
+Key = NewType("Key", str)
+"""The full, exact name of an object in its bucket."""
+
+ETag = NewType("ETag", str)
+"""A version of an object's content, without quotes. Equal ETags mean equal content; no more is promised."""
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """One object as a listing tells it."""
+
+    key: Key
+    size_bytes: int
+    etag: ETag
+    modified_seconds: float
+    """When the store last wrote it, seconds since the epoch."""
+    archived: bool = False
+    """True where its bytes can't be read before a restore (Glacier, archive tiers)."""
+
+
+class Attributes(msgspec.Struct, frozen=True, gc=False):
+    """What an object carries beside its bytes. ``None`` means: not known, or not given."""
+
+    content_type: str | None = None
+    mode: int | None = None
+    """Permission bits (``0o7777`` at most)."""
+    mtime_ns: int | None = None
+    """The file's modification time, nanoseconds since the epoch."""
+
+
+class Stat(msgspec.Struct, frozen=True, gc=False):
+    """One object as the store tells it when asked for that key alone."""
+
+    key: Key
+    size_bytes: int
+    etag: ETag
+    modified_seconds: float
+    attributes: Attributes
+    md5_etag: bool = True
+    """False where the store says that this ETag isn't the MD5 of the content (KMS, customer keys)."""
+
+
+class Window(NamedTuple):
+    """A range of an open file. It is read with ``pread``, so one descriptor serves many windows at once."""
+
+    descriptor: int
+    start: int
+    size_bytes: int
+
+
+class Part(NamedTuple):
+    """One part that the store has."""
+
+    number: int
+    etag: ETag
+    size_bytes: int
+
+
+class OpenUpload(NamedTuple):
+    """An upload that was begun and neither finished nor abandoned."""
+
+    key: Key
+    upload_id: str
+    begun_seconds: float
+
+
+class Digest(Protocol):
+    """Takes the bytes as they pass: what ``hashlib`` returns."""
+
+    def update(self, data: bytes | memoryview, /) -> object: ...
+
+
+class UploadLimits(NamedTuple):
+    """The store's own limits for uploads by parts."""
+
+    least_part_bytes: int
+    most_part_bytes: int
+    most_parts: int
+
+
+class Store(Protocol):
+    """One connection, opened. Cheap to hold, safe to share among threads."""
+
+    connection: str
+    """The connection's name, for errors and logs."""
+    prefix: str
+    """The connection's own root inside the bucket: ``""`` or a path without slashes at its ends."""
+    destination: str
+    """Endpoint and bucket as one stable string without secrets: what a journal is bound to."""
+    limits: UploadLimits
+    small_write_bytes: int
+    """Up to this size ``write`` takes an object at once."""
+
+    def list(self, prefix: str) -> Iterator[list[Listed]]:
+        """
+        Pages of every object whose key starts with ``prefix``, in the byte order of their UTF-8 keys,
+        with memory for one page. Directory markers are listed as the objects that they are (a volume
+        lists an empty directory as ``dir/``). An absent prefix gives no page or empty ones.
+        """
+        ...
+
+    def stat(self, key: Key) -> Stat:
+        """Size, ETag and attributes of one object. ``SourceMissingError`` if there is none."""
+        ...
+
+    def read_into(
+        self,
+        key: Key,
+        window: Window,
+        *,
+        at: int,
+        etag: ETag,
+        digest: Digest | None = None,
+    ) -> Attributes:
+        """
+        Write ``window.size_bytes`` bytes of the object, from its offset ``at``, into the window of an
+        open file, in memory for a few chunks, pinned to ``etag``: ``SourceChangedError``
+        when the object is another by now, ``TransientError`` when fewer bytes came. ``digest`` sees the
+        bytes in order. Returns the attributes that came with the bytes, at no further request.
+        Zero bytes are a request too, where the store needs one to know the attributes.
+        """
+        ...
+
+    def write(
+        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
+    ) -> ETag:
+        """
+        Put one object of at most ``small_write_bytes`` at once, from the window. A reader sees the old
+        object or the new one, never a mix. ``only_if_absent`` raises ``ConditionFailedError`` if the key
+        has an object.
+        """
+        ...
+
+    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
+        """Copy inside the store, pinned to the source's ETag, with ``attributes`` in place of its own."""
+        ...
+
+    def delete(self, key: Key) -> None:
+        """Delete one object. An absent one is no error."""
+        ...
+
+    def begin(self, key: Key, attributes: Attributes) -> str:
+        """Open an upload by parts; returns its id, which any process may go on with."""
+        ...
+
+    def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
+        """
+        Send part ``number`` (from 1) from the window; sent twice, the last one counts. Parts but the
+        last must be within ``limits``. ``UploadMissingError`` if the upload is no more.
+        """
+        ...
+
+    def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
+        """The parts that the store has, by number. ``UploadMissingError`` if the upload is no more."""
+        ...
+
+    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+        """Make the object of these parts visible, whole. ``UploadMissingError`` if the upload is no more."""
+        ...
+
+    def abandon(self, key: Key, upload_id: str) -> None:
+        """Drop an upload and what it holds. One that is no more is no error."""
+        ...
+
+    def open_uploads(self, prefix: str) -> list[OpenUpload]:
+        """Uploads that wait for their end, of keys that start with ``prefix``."""
+        ...
+
+    def expected_etag(self, parts: list[Part]) -> ETag | None:
+        """The ETag that ``finish`` of these parts gives, where it can be told beforehand; else ``None``."""
+        ...
+
+    def content_etag(self, window: Window, part_bytes: int | None) -> ETag | None:
+        """
+        The ETag that an object of these bytes would have if it were written whole (``part_bytes`` is
+        ``None``) or by parts of that size; ``None`` where the store's ETags can't be computed. Reads the
+        window. Lets a lost journal be rebuilt from a listing, and a fetched file be verified.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets and threads. The store isn't used after."""
+        ...
