@@ -1,8 +1,26 @@
-"""A value that must not be seen: credentials travel as this type, so that no repr or log shows them."""
+"""
+A value that must not be seen: credentials travel as this type, so that no repr or log shows them.
+
+Types guard what we print ourselves. For what others put into their error texts (a URL with a signature, a
+header), every value that ever became a ``Secret`` is remembered, and ``scrub`` takes it out of any text that
+leaves the process.
+"""
 
 from typing import Final
+from urllib.parse import quote
 
 MASK: Final = "********"
+_LEAST_SCRUBBED: Final = 4
+"""Shorter values stand in ordinary words too often; masking them would garble every line."""
+_known: set[str] = set()
+
+
+def scrub(text: str) -> str:
+    """``text`` with every known secret masked, also in its URL-quoted form."""
+    for value in sorted(_known, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, MASK)
+    return text
 
 
 class Secret:
@@ -12,6 +30,8 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
+        if len(value) >= _LEAST_SCRUBBED:
+            _known.update((value, quote(value, safe=""), quote(value)))
 
     def reveal(self) -> str:
         """The value itself, for the one call that needs it."""

@@ -108,9 +108,11 @@ class Store(Protocol):
     """Endpoint and bucket as one stable string without secrets: what a journal is bound to."""
     limits: UploadLimits
     small_write_bytes: int
-    """Up to this size ``write`` takes an object at once."""
+    """Up to this size ``write`` takes an object at once; larger ones go by parts."""
+    call_memory_bytes: int
+    """The most that one ``read_into``, ``write`` or ``send_part`` holds in buffers, whatever its window."""
 
-    def list(self, prefix: str) -> Iterator[list[Listed]]:
+    def pages(self, prefix: str) -> Iterator[list[Listed]]:
         """
         Pages of every object whose key starts with ``prefix``, in the byte order of their UTF-8 keys,
         with memory for one page. Directory markers are listed as the objects that they are (a volume
@@ -133,7 +135,7 @@ class Store(Protocol):
     ) -> Attributes:
         """
         Write ``window.size_bytes`` bytes of the object, from its offset ``at``, into the window of an
-        open file, in memory for a few chunks, pinned to ``etag``: ``SourceChangedError``
+        open file, never holding more than ``call_memory_bytes``, pinned to ``etag``: ``SourceChangedError``
         when the object is another by now, ``TransientError`` when fewer bytes came. ``digest`` sees the
         bytes in order. Returns the attributes that came with the bytes, at no further request.
         Zero bytes are a request too, where the store needs one to know the attributes.

@@ -1,0 +1,127 @@
+"""
+Logs: structlog on stderr, JSON lines, or human text on a terminal. Event names are dotted
+(``init.file_fetched``), fields carry their unit in their name (``size_bytes``, ``wait_seconds``).
+Whatever is written passes ``scrub``: no known secret leaves the process this way.
+"""
+
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, Protocol, TextIO, TypeAlias
+
+from lighterman.secret import scrub
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Logger(Protocol):
+    """What the program asks of a logger: an event and its fields."""
+
+    def debug(self, event: str, **fields: object) -> object: ...
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+    def error(self, event: str, **fields: object) -> object: ...
+
+
+class _LazyLogger:
+    """
+    Structlog, imported with the first event that is written: a short run that has nothing to say
+    before its end doesn't wait for it at its start.
+    """
+
+    def __init__(self) -> None:
+        self.level: Level = "info"
+        self.style: Literal["json", "text"] = "json"
+        self.stream: TextIO | None = None
+        self._structlog: Logger | None = None
+
+    def configure(
+        self, level: Level, style: Literal["json", "text"], stream: TextIO | None
+    ) -> None:
+        self.level, self.style, self.stream = level, style, stream
+        self._structlog = None
+
+    def debug(self, event: str, **fields: object) -> object:
+        return self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: object) -> object:
+        return self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> object:
+        return self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> object:
+        return self._write("error", event, fields)
+
+    def _write(self, level: Level, event: str, fields: dict[str, object]) -> object:
+        if LEVELS[level] < LEVELS[self.level]:
+            return None
+        if self._structlog is None:
+            self._structlog = _build(self.level, self.style, self.stream or sys.stderr)
+        return getattr(self._structlog, level)(event, **fields)
+
+
+_logger = _LazyLogger()
+
+
+def configure(
+    level: Level = "info",
+    style: Literal["json", "text"] | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Set what is written, how and where. ``style`` left out: text on a terminal, else JSON lines."""
+    if style is None:
+        style = "text" if (stream or sys.stderr).isatty() else "json"
+    _logger.configure(level, style, stream)
+
+
+def get_logger() -> Logger:
+    """The process's one logger."""
+    return _logger
+
+
+def _scrub_values(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, (bool, int, float)) or value is None:
+            continue
+        event[name] = scrub(value if isinstance(value, str) else str(value))
+    return event
+
+
+def _build(level: Level, style: Literal["json", "text"], stream: TextIO) -> Logger:
+    structlog = _import_structlog()
+    renderer = (
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        if style == "text"
+        else structlog.processors.JSONRenderer()
+    )
+    logger: Logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _scrub_values,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+    )
+    return logger
+
+
+def _import_structlog() -> Any:
+    # structlog imports rich, where it is installed, for tracebacks that are never written here:
+    # 45 ms of 110. An import that finds None in sys.modules fails at once.
+    hidden = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog
+    finally:
+        if hidden is None:
+            del sys.modules["rich"]
+        else:
+            sys.modules["rich"] = hidden
+    return structlog
