@@ -97,7 +97,10 @@ class Attempts:
             wait=wait,
             stop=is_over,
             before_sleep=tell,
-            sleep=lambda seconds: self._clock.wait(seconds, self._stop),
+            sleep=self._wait,
             reraise=True,
         )
         return retrying(attempt)
+
+    def _wait(self, seconds: float) -> None:
+        self._clock.wait(seconds, self._stop)

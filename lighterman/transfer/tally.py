@@ -1,0 +1,98 @@
+"""What a command did, counted by all threads: the source of its report, progress and metrics."""
+
+import threading
+from collections import Counter
+
+import msgspec
+
+FAILED_KEYS_KEPT = 10
+"""A report names the first few failures and counts the rest."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One file that could not be brought to its place."""
+
+    key: str
+    kind: str
+    message: str
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """One consistent look at a tally."""
+
+    planned_files: int
+    planned_bytes: int
+    files: int
+    bytes: int
+    skipped: int
+    unverified: int
+    retries: int
+    failures: int
+
+
+class Tally:
+    """Thread-safe counters. ``bytes`` counts what was carried, ``skipped`` what was there already."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._failed: dict[str, Failure] = {}
+
+    def _add(self, **amounts: int) -> None:
+        with self._lock:
+            self._counts.update(amounts)
+
+    def planned(self, files: int, size_bytes: int) -> None:
+        """So much is to be done, beside what was planned before."""
+        self._add(planned_files=files, planned_bytes=size_bytes)
+
+    def carried(self, size_bytes: int) -> None:
+        """So many bytes of a file arrived; the file itself may not be done yet."""
+        self._add(bytes=size_bytes)
+
+    def done(self) -> None:
+        """One file is at its place."""
+        self._add(files=1)
+
+    def skip(self, files: int = 1) -> None:
+        """Files that were there already."""
+        self._add(skipped=files)
+
+    def unverified_file(self) -> None:
+        """One file came without a checksum of the store to compare with."""
+        self._add(unverified=1)
+
+    def retried(self) -> None:
+        """One attempt is made again."""
+        self._add(retries=1)
+
+    def failed(self, key: str, kind: str, message: str) -> None:
+        """A file failed; the latest word on it counts, once."""
+        with self._lock:
+            self._failed[key] = Failure(key, kind, message)
+
+    def mended(self, key: str) -> None:
+        """A file that had failed is done after all."""
+        with self._lock:
+            self._failed.pop(key, None)
+
+    def failures(self) -> list[Failure]:
+        """The first failures, in the order in which they came."""
+        with self._lock:
+            return list(self._failed.values())[:FAILED_KEYS_KEPT]
+
+    def totals(self) -> Totals:
+        """All counters at one moment."""
+        with self._lock:
+            names = (
+                "planned_files",
+                "planned_bytes",
+                "files",
+                "bytes",
+                "skipped",
+                "unverified",
+                "retries",
+            )
+            return Totals(
+                **{name: self._counts[name] for name in names}, failures=len(self._failed)
+            )
