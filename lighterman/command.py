@@ -21,7 +21,7 @@ class Context:
     environ: Mapping[str, str]
     find_connection: Callable[[str], Connection]
     """A connection by its name in the catalog, or by a URI. Reads the catalog at its first call."""
-    settings: TransferSettings = TransferSettings()
+    settings: TransferSettings = field(default_factory=TransferSettings)
     clock: Clock = field(default_factory=SystemClock)
     tally: Tally = field(default_factory=Tally)
     stop: threading.Event = field(default_factory=threading.Event)

@@ -137,10 +137,10 @@ class _Append(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse calls it so
         namespace: argparse.Namespace,
         values: Any,
-        option_string: str | None = None,
+        option_string: str | None = None,  # noqa: ARG002 - argparse calls it so
     ) -> None:
         given = f"_{self.dest}_given"
         kept = getattr(namespace, self.dest) if getattr(namespace, given, False) else []

@@ -34,7 +34,7 @@ class Tally:
     """Thread-safe counters. ``bytes`` counts what was carried, ``skipped`` what was there already."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._failed: dict[str, Failure] = {}
 
@@ -44,7 +44,9 @@ class Tally:
 
     def planned(self, files: int, size_bytes: int) -> None:
         """So much is to be done, beside what was planned before."""
-        self._add(planned_files=files, planned_bytes=size_bytes)
+        with self._lock:
+            self._counts.update(planned_files=files, planned_bytes=size_bytes)
+            self._lock.notify_all()
 
     def carried(self, size_bytes: int) -> None:
         """So many bytes of a file arrived; the file itself may not be done yet."""
@@ -80,6 +82,23 @@ class Tally:
         """The first failures, in the order in which they came."""
         with self._lock:
             return list(self._failed.values())[:FAILED_KEYS_KEPT]
+
+    def wait_until_busy(self, over: threading.Event) -> bool:
+        """Wait until something planned isn't done yet; false as soon as ``over`` is set (see ``wake``)."""
+        with self._lock:
+            self._lock.wait_for(lambda: over.is_set() or self._busy())
+            return not over.is_set()
+
+    def wake(self) -> None:
+        """Have whoever waits look again."""
+        with self._lock:
+            self._lock.notify_all()
+
+    def _busy(self) -> bool:
+        return (
+            self._counts["planned_files"] > self._counts["files"] + len(self._failed)
+            or self._counts["planned_bytes"] > self._counts["bytes"]
+        )
 
     def totals(self) -> Totals:
         """All counters at one moment."""

@@ -1,0 +1,234 @@
+"""
+The command line: finds the command, reads its flags, runs it, and turns its end into the log line,
+the report and the exit code. Only the command that was named is imported.
+"""
+
+import os
+import signal
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from lighterman import __version__
+from lighterman.cgroup import memory_limit_bytes
+from lighterman.clock import Clock, SystemClock
+from lighterman.command import Context
+from lighterman.errors import ExitCode, LightermanError, UsageError
+from lighterman.flags import Flags, Parser, seconds, size
+from lighterman.log import configure as configure_log
+from lighterman.log import get_logger
+from lighterman.transfer.settings import TransferSettings
+from lighterman.transfer.tally import Tally
+
+COMMANDS: Final = {
+    "init": "pull declared dirs and files from a connection into the pod's volume, then end",
+    "sidecar": "watch an outputs path and keep a bucket in step with it, until main ends",
+    "run": "run a command, sync its outputs while it runs, and flush them after it: run … -- CMD",
+    "sync": "bring a bucket in step with a path once, then end",
+}
+MEMORY_BYTES: Final = 256 * 1024 * 1024
+MEMORY_BYTES_IN_RUN: Final = 128 * 1024 * 1024
+LEAST_MEMORY_BYTES: Final = 16 * 1024 * 1024
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command; returns the exit code of the contract's table."""
+    argv = sys.argv[1:] if argv is None else argv
+    environ = os.environ if environ is None else environ
+    clock = SystemClock()
+    begun = clock.monotonic()
+    tally = Tally()
+    name, arguments = "lighterman", Namespace(report=None)
+    code: int = ExitCode.DONE
+    failure: LightermanError | None = None
+    try:
+        name = _command_of(argv)
+        arguments = _parse(name, argv, environ)
+        code = _run(name, arguments, _context(name, arguments, environ, clock, tally))
+    except LightermanError as error:
+        code, failure = error.exit_code, error
+    except Exception as error:  # noqa: BLE001 - whatever isn't one of ours is a bug, and ends as 70
+        failure = _bug(error)
+        code = failure.exit_code
+    if failure:
+        _say(name, failure)
+    _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
+    return int(code)
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    first = argv[0] if argv else ""
+    if first in ("-V", "--version"):
+        print(f"lighterman {__version__}")  # noqa: T201 - what was asked for
+        raise SystemExit(ExitCode.DONE)
+    if first in ("-h", "--help", "help"):
+        print(_usage())  # noqa: T201 - what was asked for
+        raise SystemExit(ExitCode.DONE)
+    if first not in COMMANDS:
+        import difflib
+
+        close = difflib.get_close_matches(first, COMMANDS, n=1)
+        said = f"there is no command {first!r}" if first else "no command given"
+        raise UsageError(
+            said, hint=f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+        )
+    return first
+
+
+def _usage() -> str:
+    lines = [f"  {name:<9}{text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lighterman COMMAND [FLAGS]",
+            "",
+            *lines,
+            "",
+            "lighterman COMMAND --help lists the flags; each is also a variable LIGHTERMAN_….",
+        ]
+    )
+
+
+def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namespace:
+    own, wrapped = list(argv[1:]), []
+    if "--" in own:
+        cut = own.index("--")
+        own, wrapped = own[:cut], own[cut + 1 :]
+    parser = Parser(prog=f"lighterman {name}", description=COMMANDS[name], allow_abbrev=False)
+    flags = Flags(parser, environ)
+    if name == "init":
+        import initializer.command
+
+        initializer.command.configure(flags)
+    else:
+        import sidecar.command
+
+        sidecar.command.configure(flags, name)
+    flags.add("--catalog", metavar="FILE", help="the catalog of connections")
+    flags.add("--report", metavar="FILE", help="where the report goes, if not the termination log")
+    flags.add(
+        "--memory",
+        convert=size,
+        metavar="SIZE",
+        help="the budget of all buffers, if not the smaller of "
+        f"{_default_budget(name) >> 20}MiB and half of the container's limit",
+    )
+    flags.add(
+        "--retry-for",
+        convert=seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long transient trouble is retried",
+    )
+    flags.add(
+        "--stall-timeout",
+        convert=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="a transfer without a byte for so long is cut and retried",
+    )
+    flags.add(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="how much is logged",
+    )
+    flags.add(
+        "--log-format",
+        choices=("json", "text"),
+        help="if not text on a terminal and JSON elsewhere",
+    )
+    arguments = parser.parse_args(own)
+    arguments.cmd = wrapped
+    if wrapped and name != "run":
+        raise UsageError(f"{name} takes no command after --", hint="lighterman run … -- CMD does")
+    configure_log(arguments.log_level, arguments.log_format)
+    return arguments
+
+
+def _default_budget(name: str) -> int:
+    return MEMORY_BYTES_IN_RUN if name == "run" else MEMORY_BYTES
+
+
+def budget_bytes(name: str, asked: int | None, limit: int | None) -> int:
+    """The memory budget: what was asked for, else the smaller of the default and half of the limit."""
+    if asked is not None:
+        if asked < LEAST_MEMORY_BYTES:
+            raise UsageError(
+                f"--memory: {asked} bytes are too few to move a file",
+                hint=f"give it {LEAST_MEMORY_BYTES >> 20}MiB or more",
+            )
+        return asked
+    most = _default_budget(name)
+    return max(LEAST_MEMORY_BYTES, min(most, limit // 2)) if limit is not None else most
+
+
+def _context(
+    name: str, arguments: Namespace, environ: Mapping[str, str], clock: Clock, tally: Tally
+) -> Context:
+    from lighterman.connections.catalog import find_connection
+
+    return Context(
+        environ=environ,
+        find_connection=find_connection(arguments.catalog, environ),
+        settings=TransferSettings(
+            memory_bytes=budget_bytes(name, arguments.memory, memory_limit_bytes()),
+            retry_seconds=arguments.retry_for,
+            stall_seconds=arguments.stall_timeout,
+        ),
+        clock=clock,
+        tally=tally,
+        stop=_stopped_by_signals(),
+    )
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def _run(name: str, arguments: Namespace, context: Context) -> int:
+    from lighterman.transfer.progress import Progress
+
+    with Progress(name, context.tally, context.clock):
+        if name == "init":
+            import initializer.command
+
+            return initializer.command.run(arguments, context)
+        import sidecar.command
+
+        return sidecar.command.run(arguments, context, name)
+
+
+def _bug(error: Exception) -> LightermanError:
+    import traceback
+
+    get_logger().error("lighterman.bug", traceback="".join(traceback.format_exception(error)))
+    return LightermanError(
+        f"a bug: {type(error).__name__}: {error}",
+        hint="please report it, with the traceback in the log",
+    )
+
+
+def _say(name: str, failure: LightermanError) -> None:
+    fields: dict[str, object] = {"error": failure.message, "kind": failure.kind}
+    for field in ("hint", "connection", "key"):
+        if value := getattr(failure, field):
+            fields[field] = value
+    get_logger().error(f"{name}.failed", code=int(failure.exit_code), **fields)
+
+
+def _report(
+    name: str,
+    arguments: Namespace,
+    tally: Tally,
+    took_seconds: float,
+    code: int,
+    failure: LightermanError | None,
+) -> None:
+    from lighterman import report
+
+    report.write(report.build(name, tally, took_seconds, code, failure), arguments.report)
