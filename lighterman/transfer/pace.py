@@ -21,7 +21,7 @@ class Pace:
         self.most = most
         self._width = float(most)
         self._running = 0
-        self._since_slowed = 0
+        self._narrowings = 0
         self._changed = threading.Condition()
 
     @property
@@ -39,10 +39,11 @@ class Pace:
         with self._changed:
             self._changed.wait_for(lambda: self._running < int(self._width))
             self._running += 1
+            narrowings_seen = self._narrowings
         try:
             yield
         except SlowDownError:
-            self._slowed()
+            self._slowed(narrowings_seen)
             raise
         else:
             self._went_well()
@@ -51,20 +52,17 @@ class Pace:
                 self._running -= 1
                 self._changed.notify()
 
-    def _slowed(self) -> None:
+    def _slowed(self, narrowings_seen: int) -> None:
         with self._changed:
             # One burst of refusals is one answer: requests that were under way when the gate was
             # narrowed say nothing new.
-            if self._since_slowed >= self._running or self._width == self.most:
+            if narrowings_seen == self._narrowings:
                 self._width = max(1.0, self._width / 2)
-                self._since_slowed = 0
-            else:
-                self._since_slowed += 1
+                self._narrowings += 1
 
     def _went_well(self) -> None:
         if self._width >= self.most:  # the usual case takes no lock
             return
         with self._changed:
-            self._since_slowed += 1
             self._width = min(float(self.most), self._width + 1 / self._width)
             self._changed.notify()

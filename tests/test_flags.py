@@ -1,0 +1,134 @@
+"""Every flag has an environment variable (`LIGHTERMAN_` + its name), so that a manifest needs no args."""
+
+import pytest
+
+from lighterman.errors import UsageError
+from lighterman.flags import Flags, Parser, seconds, size, switch, variable_of, whole_number
+
+
+def parsed(argv, environ=None):
+    parser = Parser(prog="lighterman test", allow_abbrev=False)
+    flags = Flags(parser, environ or {})
+    flags.add("--grace", convert=seconds, default=30.0, help="100% of it")
+    flags.add("--deletes", choices=("keep", "mirror"), default="keep", help="what")
+    flags.add("--to", help="where")
+    flags.add_repeated("--live", default=("*.log",), help="which")
+    flags.add_switch("--native", help="how")
+    return parser.parse_args(argv)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("4096", 4096),
+        ("64MiB", 64 << 20),
+        ("64M", 64 << 20),
+        ("1.5G", 3 << 29),
+        ("10kB", 10_000),
+        ("1KiB", 1024),
+        ("7b", 7),
+        (" 2 GiB ", 2 << 30),
+    ],
+)
+def test_sizes(text, amount):
+    """Sizes as people write them."""
+    assert size(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("30", 30), ("2.5", 2.5), ("500ms", 0.5), ("5m", 300), ("1h", 3600), ("9s", 9)],
+)
+def test_durations(text, amount):
+    """Durations as people write them."""
+    assert seconds(text) == amount
+
+
+@pytest.mark.parametrize("convert", [size, seconds, whole_number, switch])
+@pytest.mark.parametrize("text", ["", "-1", "ten", "5 parsecs", "1e3"])
+def test_what_is_no_value_is_refused(convert, text):
+    """With the text that was given."""
+    if convert is switch and text == "":
+        assert switch(text) is False
+        return
+    with pytest.raises(ValueError, match="is n"):
+        convert(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("Yes", True), ("0", False), ("off", False)]
+)
+def test_switches_in_the_environment(text, value):
+    """A boolean as environments write it."""
+    assert parsed([], {"LIGHTERMAN_NATIVE": text}).native is value
+
+
+def test_the_default_holds_without_flag_and_variable():
+    """Nothing given."""
+    given = parsed([])
+    assert (given.grace, given.deletes, given.to, given.live, given.native) == (
+        30.0,
+        "keep",
+        None,
+        ["*.log"],
+        False,
+    )
+
+
+def test_a_variable_stands_for_its_flag():
+    """Every flag has an environment variable."""
+    environ = {
+        "LIGHTERMAN_GRACE": "5m",
+        "LIGHTERMAN_DELETES": "mirror",
+        "LIGHTERMAN_TO": "x",
+        "LIGHTERMAN_LIVE": "a,b\nc",
+    }
+    given = parsed([], environ)
+    assert (given.grace, given.deletes, given.to, given.live) == (
+        300,
+        "mirror",
+        "x",
+        ["a", "b", "c"],
+    )
+    assert variable_of("--max-delay") == "LIGHTERMAN_MAX_DELAY"
+
+
+def test_the_command_line_wins_over_the_variable():
+    """Also where a flag may be repeated."""
+    given = parsed(
+        ["--grace", "1", "--live", "x", "--live", "y"],
+        {"LIGHTERMAN_GRACE": "5m", "LIGHTERMAN_LIVE": "a"},
+    )
+    assert (given.grace, given.live) == (1, ["x", "y"])
+
+
+def test_an_empty_variable_is_as_none():
+    """Manifests often set what they leave empty."""
+    assert parsed([], {"LIGHTERMAN_GRACE": "", "LIGHTERMAN_TO": ""}).grace == 30.0
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "said"),
+    [
+        (["--grace", "soon"], {}, "--grace"),
+        (["--deletes", "all"], {}, "'all' is none of keep, mirror"),
+        (["--nativ"], {}, "--nativ"),
+        ([], {"LIGHTERMAN_GRACE": "soon"}, "$LIGHTERMAN_GRACE: 'soon' is no duration"),
+        ([], {"LIGHTERMAN_DELETES": "all"}, "$LIGHTERMAN_DELETES: 'all' is none of keep, mirror"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_flag_or_variable(argv, environ, said):
+    """Usage errors end as 64, with one line."""
+    with pytest.raises(UsageError) as caught:
+        parsed(argv, environ)
+    assert said in caught.value.message
+    assert caught.value.exit_code == 64
+
+
+def test_help_names_the_default_and_the_variable(capsys):
+    """So that nobody has to guess either."""
+    with pytest.raises(SystemExit) as end:
+        parsed(["--help"])
+    assert end.value.code == 0
+    seen = " ".join(capsys.readouterr().out.split())
+    assert "100% of it (default: 30.0) [$LIGHTERMAN_GRACE]" in seen
