@@ -1,0 +1,75 @@
+# Everything here needs Python 3.11 or later, and nothing else that it doesn't install itself into
+# .venv; `make test-ceph` and `make test-image` say which system packages they want.
+PYTHON ?= python3
+# Enough to overlap the waiting of the tests, which is most of their time, on two cores.
+TEST_WORKERS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-s3 test lint format test-ceph test-image image lock clean
+
+PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
+PYTEST := .venv/bin/python -m pytest
+LOCKED := --require-hashes --only-binary :all:
+UV := build/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes --upgrade --custom-compile-command 'make lock'
+
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+
+demo: .venv/runtime ## a job between an init and a sync, over local directories
+	@.venv/bin/python demo/demo.py local
+
+demo-s3: .venv/dev ## the same over a real S3 server on this machine
+	@.venv/bin/python demo/demo.py s3
+
+test: .venv/dev ## the whole suite with its servers, and the coverage it must reach
+	$(PYTEST) -m 'not ceph and not image' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
+
+lint: .venv/dev ## ruff (lint and format) and mypy, strict
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+format: .venv/dev ## what ruff can mend by itself
+	.venv/bin/python -m ruff check --fix-only .
+	.venv/bin/python -m ruff format .
+
+test-ceph: .venv/dev ## over a Ceph RGW (Debian: ceph-mon ceph-osd radosgw ceph-common)
+	@containers/need ceph-mon ceph-osd radosgw ceph
+	$(PYTEST) -m ceph
+
+test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah runc catatonit netavark aardvark-dns mmdebstrap)
+	@containers/need podman buildah runc catatonit mmdebstrap
+	$(PYTEST) -m image
+
+image: ## the image, as lighterman:latest
+	containers/build-image lighterman:latest
+
+lock: pyproject.toml requirements/build.in ## newest versions into requirements/*.txt, with hashes
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip -qq --disable-pip-version-check install uv==0.13.8
+	$(UV) pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
+	$(UV) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	$(UV) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+clean: ## without .venv and everything that was built
+	rm -rf .venv build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A .venv in three steps, each done again when what it came from changed: one that can run the
+# program, the project in it, and all that the tests use.
+.venv/python: requirements/build.txt requirements/runtime.txt
+	@echo 'making .venv …'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later, please: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install $(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
+	@touch $@
+
+.venv/runtime: .venv/python pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/runtime requirements/dev.txt
+	@echo 'installing what the tests use …'
+	@$(PIP) install $(LOCKED) -r requirements/dev.txt
+	@touch $@
