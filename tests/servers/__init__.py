@@ -1,0 +1,1 @@
+"""Real servers on loopback for the tests, and a proxy that spoils what goes between."""

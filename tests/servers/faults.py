@@ -1,0 +1,117 @@
+"""What a proxy can be told to do to a request, and which requests are meant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass
+class Request:
+    """What a client asked for, and with which status it was answered."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    status: int | None = None
+    body_bytes: int = 0
+    """How much of its body has passed."""
+
+    @property
+    def path(self) -> str:
+        """As it was sent, still quoted."""
+        target = self.target
+        if "://" in target.split("?", 1)[0]:
+            target = "/" + target.split("://", 1)[1].partition("/")[2]
+        return target.split("?", 1)[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+
+class Answer:
+    """Answer in the server's place."""
+
+    def __init__(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.status = status
+        self.body = body
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Reset:
+    """Reset the connection, after so many bytes of the request's body."""
+
+    def __init__(self, after_bytes: int = 0) -> None:
+        self.after_bytes = after_bytes
+
+
+class Stall:
+    """Never answer, and never close."""
+
+
+class Cut:
+    """Close after so many bytes of the answer's body."""
+
+    def __init__(self, after_bytes: int) -> None:
+        self.after_bytes = after_bytes
+
+
+class StallBody:
+    """Stop sending after so many bytes of the answer's body, and never close."""
+
+    def __init__(self, after_bytes: int) -> None:
+        self.after_bytes = after_bytes
+
+
+class Delay:
+    """Pass on, later."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Call:
+    """Call a function with the request, then pass on."""
+
+    def __init__(self, hook: Callable[[Request], object]) -> None:
+        self.hook = hook
+
+
+class CallAfter:
+    """Pass on, and call a function with the request once the server's answer is there, before it is told."""
+
+    def __init__(self, hook: Callable[[Request], object]) -> None:
+        self.hook = hook
+
+
+Fault = Answer | Reset | Stall | Cut | StallBody | Delay | Call | CallAfter
+Match = Callable[[Request], bool]
+
+
+def slow_down(status: int = 503) -> Answer:
+    """S3's answer to too many requests."""
+    return s3_error(status, "SlowDown", "Please reduce your request rate.")
+
+
+def s3_error(status: int, code: str, message: str = "", **headers: str) -> Answer:
+    """An error as S3 writes it."""
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    return Answer(status, body, Content_Type="application/xml", **headers)
+
+
+def is_get(request: Request) -> bool:
+    """A GET of an object, not a listing."""
+    return request.method == "GET" and "list-type" not in request.query
+
+
+def is_listing(request: Request) -> bool:
+    return request.method == "GET" and "list-type" in request.query
+
+
+def is_put(request: Request) -> bool:
+    """A PUT of a whole object."""
+    return request.method == "PUT" and "partNumber" not in request.query
+
+
+def is_part(request: Request) -> bool:
+    return request.method == "PUT" and "partNumber" in request.query
