@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from lighterman.stores.contract import ETag, Key, Part
 from sidecar import journal_file
@@ -20,7 +20,6 @@ PAGE_ROWS = 1000
 """Rows of one page of ``rows``: the lock is free between pages, memory is for one."""
 
 Row = tuple[str, str, int, int, int, int, int, int, str, str, int]
-T = TypeVar("T")
 
 _SYNCED = "device, inode, size_bytes, mtime_ns, ctime_ns, mode, key, etag, uploaded"
 _UPLOAD = (
@@ -310,7 +309,7 @@ class Journal:
 
     # Inside
 
-    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         with self._guard, self._file.mapped_errors():
             return self._database.execute(sql, values).fetchall()
 
@@ -355,18 +354,11 @@ def _row(path: RelPath, synced: Synced) -> Row:
     return (*split(path), *synced.state, synced.key, synced.etag, int(synced.uploaded))
 
 
-def _synced(row: tuple[object, ...]) -> Synced:
+def _synced(row: tuple[Any, ...]) -> Synced:
     *state, key, etag, uploaded = row
-    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded))  # type: ignore[arg-type]  # as the schema has them
+    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded))
 
 
-def _pending(row: tuple[object, ...]) -> PendingUpload:
+def _pending(row: tuple[Any, ...]) -> PendingUpload:
     path, key, upload_id, *state, part_bytes, intended_seconds = row
-    return PendingUpload(  # as the schema has them:
-        path,
-        key,
-        upload_id,
-        FileState(*state),
-        part_bytes,
-        intended_seconds,  # type: ignore[arg-type]
-    )
+    return PendingUpload(path, key, upload_id, FileState(*state), part_bytes, intended_seconds)

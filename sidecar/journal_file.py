@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ CHECKED_BYTES = 64 << 20
 _STATE_HINT = "give a writable directory of its own with --state DIR"
 
 NETWORK_FILESYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs gfs2 gpfs lustre ncpfs nfs nfs4 ocfs2 smb3 smbfs virtiofs wekafs".split()
+    {"9p", "afs", "beegfs", "ceph", "cifs", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4"}
+    | {"ocfs2", "smb3", "smbfs", "virtiofs", "wekafs"}
 )
 """Where SQLite's WAL can't be used, since it needs memory shared by all who have the file open."""
 
@@ -126,9 +128,7 @@ class JournalFile:
             # The read-only root of a container has no directory for temporary files.
             database.execute("PRAGMA temp_store = MEMORY")
             if self.path.stat().st_size <= CHECKED_BYTES:
-                [verdict] = database.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict != "ok":
-                    raise DamagedError(verdict)
+                _check(database)
         except BaseException:
             database.close()
             raise
@@ -160,6 +160,12 @@ def _is_damage(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
     }
+
+
+def _check(database: sqlite3.Connection) -> None:
+    [verdict] = database.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise DamagedError(verdict)
 
 
 def _unusable(database: sqlite3.Connection, destination: str) -> str | None:
@@ -210,10 +216,11 @@ def filesystem_kind(real_path: str, mountinfo: str) -> str:
         return kind
     for line in lines:
         fields, _, rest = line.partition(b" - ")
-        # Blanks, tabs, newlines and backslashes in names are written as \\ooo.
-        mount = os.fsdecode(
-            fields.split()[4].decode("latin-1").encode().decode("unicode_escape").encode("latin-1")
+        # Blanks, tabs, newlines and backslashes in names are written as three octal digits.
+        name = re.sub(
+            rb"\\([0-7]{3})", lambda digits: bytes([int(digits[1], 8)]), fields.split()[4]
         )
+        mount = os.fsdecode(name)
         inside = real_path == mount or real_path.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= best:  # a later mount on the same place covers the earlier
             best, kind = len(mount), rest.split()[0].decode()

@@ -78,5 +78,5 @@ def key_of(prefix: str, path: RelPath) -> Key:
 
 
 def printable(path: str) -> str:
-    """A path for messages: bytes that are no UTF-8 as ``\\xNN``, so that any terminal and log takes it."""
+    """A path for messages: bytes that are no UTF-8 are escaped, so that any terminal and log takes it."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,21 +1,42 @@
 """
 From one open descriptor into the bucket: no object is ever made of two states of a file.
 
-(Signatures first; the bodies follow in the next commits.)
+A file is opened once, and its state (device, inode, size, mtime, ctime) is taken before its bytes are
+read and again before the object can become visible:
+
+- a small one is copied into memory first, so that the state is known to have held for all of its bytes
+  when the request is issued, which makes the object visible by itself;
+- a large one goes by parts, straight from the descriptor, and is made visible when all have arrived and
+  the state still holds.
 """
 
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
 from lighterman.clock import Clock
-from lighterman.stores.contract import Store
+from lighterman.errors import CannotWriteError, SourceMissingError
+from lighterman.log import get_logger
+from lighterman.stores.contract import ETag, Key, Store, Window
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+from sidecar.attributes import attributes_of
 from sidecar.journal import Journal
-from sidecar.states import RelPath
+from sidecar.multipart import Multipart
+from sidecar.output import Output, opened, peek, unreadable
+from sidecar.rebuild import Adoption
+from sidecar.shipment import Shipment
+from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
+
+BUSY_SECONDS = 1.0
+"""When to look again at a path that another thread is sending."""
 
 
 class Result(StrEnum):
@@ -62,14 +83,45 @@ class Uploader:
         budget: Budget,
         tally: Tally,
         part_threads: int = 4,
-    ) -> None: ...
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._root = os.path.realpath(root)
+        self._journal = journal
+        self._clock = clock
+        self._attempts = attempts
+        self._pace = pace
+        self._budget = budget
+        self._tally = tally
+        # A file's copy and the request's own buffers may take half of the budget at most.
+        self._whole_bytes = min(store.small_write_bytes, settings.memory_bytes // 4)
+        self._multipart = Multipart(
+            store,
+            journal,
+            clock=clock,
+            attempts=attempts,
+            pace=pace,
+            budget=budget,
+            threads=part_threads,
+        )
+        self._adoption: Adoption | None = None
+        self._busy: set[RelPath] = set()
+        self._busy_guard = threading.Lock()
 
     def recover(self) -> None:
         """
         Once, before the first send: uploads that a killed process left open, whose file vanished or
         changed, are abandoned, those that were begun but not noted too. The others wait for ``send``.
         """
-        ...
+        with contextlib.suppress(OSError):  # a root that isn't there yet is the caller's to make
+            self._journal.rebase(FileState.of(os.stat(self._root)).device)  # noqa: PTH116  # a string
+        for upload in self._journal.open_uploads():
+            try:
+                state = peek(self._root, upload.path)
+            except CannotWriteError:  # unreadable: ``send`` says so
+                continue
+            if upload.upload_id is None or state != upload.state:
+                self._multipart.abandon(upload.path)
 
     def adopt(self) -> int:
         """
@@ -77,7 +129,21 @@ class Uploader:
         whose object is already there with equal content and notes them (UNCHANGED) instead of sending.
         Returns how many objects are there. Costs one listing; reads local files as they are met.
         """
-        ...
+        adoption = self._attempts.call(
+            f"list {self._prefix}",
+            lambda: Adoption(self._store, self._prefix, self._journal.directory),
+        )
+        if adoption.count:
+            self._adoption = adoption
+        else:
+            adoption.close()
+        return adoption.count
+
+    def close(self) -> None:
+        """Let go of what ``adopt`` listed. The store and the journal are the caller's."""
+        if self._adoption is not None:
+            self._adoption.close()
+            self._adoption = None
 
     def send(self, path: RelPath, *, live: bool = False, final: bool = False) -> Outcome:
         """
@@ -87,15 +153,157 @@ class Uploader:
         Raises ``CannotWriteError`` for a file that can't be read or named in a bucket, and the
         store's errors when retries didn't help; an open upload then waits for the next send.
         """
-        ...
+        _check_name(path)
+        with self._alone(path) as is_alone:
+            if not is_alone:
+                return Outcome(Result.CHANGED, BUSY_SECONDS)
+            outcome = self._look(path, live=live, final=final)
+            if outcome.result is Result.GONE:
+                self._multipart.abandon(path)
+            return outcome
 
     def mark_directory(self, path: RelPath) -> Outcome:
         """Write the zero-byte ``dir/`` marker of a directory, journaled as ``marker_path(path)``."""
-        ...
+        _check_name(path)
+        try:
+            status = os.stat(os.path.join(self._root, path))  # noqa: PTH116, PTH118  # strings
+        except (FileNotFoundError, NotADirectoryError):
+            return Outcome(Result.GONE)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if not stat.S_ISDIR(status.st_mode):
+            return Outcome(Result.GONE)
+        marker, state = marker_path(path), FileState.of(status)
+        key = key_of(self._prefix, marker)
+        known = self._journal.synced(marker)
+        if known and known.state == state and known.key == key:
+            return Outcome(Result.UNCHANGED)
+        nothing = os.memfd_create("marker", os.MFD_CLOEXEC)
+        try:
+            with Shipment(self._tally) as shipment:
+                shipment.plan(0)
+                etag = self._write(marker, key, state, Window(nothing, 0, 0))
+                self._journal.mark_synced([(marker, Synced(state, key, etag))])
+                shipment.done()
+        finally:
+            os.close(nothing)
+        return Outcome(Result.SENT)
 
     def delete(self, path: RelPath) -> bool:
         """
         Delete the object of a path that is gone (``marker_path`` for a directory's marker), if this
         journal uploaded it and it is unchanged since; the row is forgotten. False if it was left alone.
         """
-        ...
+        synced = self._journal.synced(path)
+        if synced is None:
+            return False
+        is_ours = synced.uploaded and self._is_unchanged(synced)
+        if is_ours:
+
+            def delete() -> None:
+                with self._pace.slot():
+                    self._store.delete(synced.key)
+
+            self._attempts.call(f"delete {synced.key}", delete)
+        else:
+            get_logger().info("sidecar.not_deleted", key=synced.key, uploaded=synced.uploaded)
+        self._journal.forget(path)
+        return is_ours
+
+    def _is_unchanged(self, synced: Synced) -> bool:
+        def stat_object() -> ETag | None:
+            with self._pace.slot():
+                return self._store.stat(synced.key).etag
+
+        try:
+            return self._attempts.call(f"stat {synced.key}", stat_object) == synced.etag
+        except SourceMissingError:
+            return False
+
+    @contextlib.contextmanager
+    def _alone(self, path: RelPath) -> Iterator[bool]:
+        with self._busy_guard:
+            is_alone = path not in self._busy
+            self._busy.add(path)
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                with self._busy_guard:
+                    self._busy.discard(path)
+
+    def _look(self, path: RelPath, *, live: bool, final: bool) -> Outcome:
+        state = peek(self._root, path)
+        if state is None:
+            return Outcome(Result.GONE)
+        key = key_of(self._prefix, path)
+        known = self._journal.synced(path)
+        if known and known.state == state and known.key == key:
+            return Outcome(Result.UNCHANGED)
+        with opened(self._root, path) as output:
+            if output is None:
+                return Outcome(Result.GONE)
+            if not live:
+                wait_seconds = output.rested(self._clock)
+                if wait_seconds > 0:
+                    return Outcome(Result.CHANGED, wait_seconds)
+                if not final and output.is_being_written():
+                    return Outcome(Result.OPEN)
+            if known is None and self._is_adopted(output, key, live=live):
+                return Outcome(Result.UNCHANGED)
+            return self._carry(output, key, live=live)
+
+    def _is_adopted(self, output: Output, key: Key, *, live: bool) -> bool:
+        if self._adoption is None:
+            return False
+        with self._budget.take(self._store.call_memory_bytes):
+            etag = self._adoption.equal(key, output.window)
+        if etag is None or not output.holds(live=live):
+            return False
+        synced = Synced(output.state, key, etag, uploaded=False)
+        self._journal.mark_synced([(output.path, synced)])
+        return True
+
+    def _carry(self, output: Output, key: Key, *, live: bool) -> Outcome:
+        with Shipment(self._tally) as shipment:
+            if output.state.size_bytes > self._whole_bytes:
+                etag = self._multipart.send(output, key, shipment, live=live)
+            else:
+                self._multipart.abandon(output.path)
+                etag = self._carry_whole(output, key, shipment, live=live)
+            if etag is None:
+                return Outcome(Result.CHANGED, 0.0)
+            shipment.done()
+        return Outcome(Result.SENT)
+
+    def _carry_whole(
+        self, output: Output, key: Key, shipment: Shipment, *, live: bool
+    ) -> ETag | None:
+        size_bytes = output.state.size_bytes
+        shipment.plan(size_bytes)
+        memory_bytes = size_bytes + min(size_bytes, self._store.call_memory_bytes)
+        with self._budget.take(memory_bytes), output.copied() as window:
+            if window.size_bytes != size_bytes or not output.holds(live=live):
+                return None
+            etag = self._write(output.path, key, output.state, window)
+        shipment.carried(size_bytes)
+        self._journal.mark_synced([(output.path, Synced(output.state, key, etag))])
+        return etag
+
+    def _write(self, path: RelPath, key: Key, state: FileState, window: Window) -> ETag:
+        def write() -> ETag:
+            with self._pace.slot():
+                return self._store.write(key, window, attributes_of(path, state))
+
+        return self._attempts.call(f"put {key}", write)
+
+
+def _check_name(path: RelPath) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise CannotWriteError(
+            f"can't name output {printable(path)} in a bucket: keys are UTF-8",
+            hint="rename the file, or leave it out (--exclude)",
+            key=printable(path),
+        ) from error

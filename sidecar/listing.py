@@ -1,0 +1,91 @@
+"""A listing on disk: what is at the destination, looked up and compared without holding it in memory."""
+
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from lighterman.errors import CannotWriteError
+from lighterman.stores.contract import ETag, Key, Store
+
+
+class Entry(NamedTuple):
+    """What the listing says of one key."""
+
+    size_bytes: int
+    etag: ETag
+
+
+class Listing:
+    """
+    Every object below ``prefix`` (all of the bucket where it is empty), in a database of its own beside
+    the journal: a read-only container has no other place. It is removed on ``close``.
+    """
+
+    def __init__(self, store: Store, prefix: str, directory: str, name: str = "listing.db") -> None:
+        self.path = str(Path(directory) / name)
+        self._guard = threading.Lock()
+        self._remove()
+        self.count = 0
+        try:
+            self._database = sqlite3.connect(
+                self.path, check_same_thread=False, isolation_level=None
+            )
+            # Nothing here outlives a crash, or has to.
+            self._database.execute("PRAGMA journal_mode = OFF")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute(
+                "CREATE TABLE listed (key TEXT PRIMARY KEY, size_bytes INTEGER, etag TEXT)"
+                " WITHOUT ROWID"
+            )
+            for page in store.pages(f"{prefix}/" if prefix else ""):
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO listed VALUES (?, ?, ?)",
+                    ((entry.key, entry.size_bytes, entry.etag) for entry in page),
+                )
+                self._database.execute("COMMIT")
+                self.count += len(page)
+        except sqlite3.Error as error:
+            self.close()
+            raise CannotWriteError(
+                f"can't keep the destination's listing in {directory}: {error}",
+                hint="give a writable directory with space with --state DIR",
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self, key: Key) -> Entry | None:
+        """
+        What is listed under a key, told once: whoever asked may overwrite the object, and the listing
+        would vouch for what is no more.
+        """
+        with self._guard:
+            row = self._database.execute(
+                "DELETE FROM listed WHERE key = ? RETURNING size_bytes, etag", (key,)
+            ).fetchone()
+        return Entry(*row) if row else None
+
+    def close(self) -> None:
+        """Remove it."""
+        with contextlib.suppress(AttributeError):  # it failed before there was one
+            self._database.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        for suffix in ("", "-journal"):
+            Path(self.path + suffix).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
