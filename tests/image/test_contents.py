@@ -1,0 +1,106 @@
+"""What is in the image, and what isn't."""
+
+import json
+import uuid
+
+import pytest
+from pods import podman
+
+pytestmark = pytest.mark.image
+
+MOST_BYTES_ON_THE_BASE = 60_000_000
+UNWANTED_MODULES = ("pip", "setuptools", "wheel", "ensurepip")
+UNWANTED_PROGRAMS = ("pip", "pip3", "cc", "gcc", "g++", "clang", "ld", "make")
+STARTED = """
+import lighterman.cli, initializer.command, sidecar.command, sys
+import boto3
+session = boto3.Session("id", "secret", region_name="us-east-1")
+for service in ("s3", "sts"):
+    session.client(service)
+"""
+
+
+def test_the_image_adds_little_to_its_base(image, capsys):
+    """Its layers over the base stay under 60 MB; the sizes are printed."""
+    layers = json.loads(podman("history", "--format", "json", image))
+    sizes = [layer["size"] for layer in layers]
+    base_bytes, own_bytes = sizes[-1], sum(sizes[:-1])
+    with capsys.disabled():
+        print(f"\nimage: base {base_bytes / 1e6:.0f} MB, own layers {own_bytes / 1e6:.1f} MB")  # noqa: T201 - to be seen
+    assert own_bytes < MOST_BYTES_ON_THE_BASE
+
+
+@pytest.mark.parametrize("module", UNWANTED_MODULES)
+def test_nothing_that_installs_packages_is_importable(in_image, module):
+    """No pip or compiler in the result."""
+    code = f"import importlib.util; print(importlib.util.find_spec({module!r}))"
+    assert in_image(code).strip() == "None"
+
+
+@pytest.mark.parametrize("program", UNWANTED_PROGRAMS)
+def test_nothing_that_compiles_is_on_the_path(in_image, program):
+    """No pip or compiler in the result."""
+    assert in_image(f"import shutil; print(shutil.which({program!r}))").strip() == "None"
+
+
+def test_only_service_data_of_logging_in_and_moving_bytes_is_there(in_image):
+    """Botocore's unused service data is removed."""
+    code = """
+import botocore, pathlib
+data = pathlib.Path(botocore.__file__).parent / "data"
+print(*sorted(path.name for path in data.iterdir() if path.is_dir()))
+"""
+    assert in_image(code).split() == ["s3", "sso", "sso-oidc", "sts"]
+
+
+def test_everything_that_is_imported_is_compiled_already(in_image):
+    """The pyc are shipped, of the standard library too, and none is compared with its source (PEP 552)."""
+    code = f"""{STARTED}
+import pathlib
+for module in list(sys.modules.values()):
+    cached = getattr(getattr(module, "__spec__", None), "cached", None)
+    if cached and module.__spec__.loader.__class__.__name__ == "SourceFileLoader":
+        path = pathlib.Path(cached)
+        if not path.exists() or path.read_bytes()[4:8] != bytes([1, 0, 0, 0]):
+            print(module.__name__)
+"""
+    assert in_image(code).split() == []
+
+
+def test_a_traceback_on_a_terminal_can_be_shown(in_image):
+    """What was left out of the installed packages isn't missed by what is shown on a terminal."""
+    code = """
+import io, rich.console, rich.progress, rich.traceback
+try:
+    1 / 0
+except ZeroDivisionError:
+    console = rich.console.Console(file=io.StringIO(), force_terminal=True)
+    console.print_exception()
+    print("ZeroDivisionError" in console.file.getvalue())
+"""
+    assert in_image(code).strip() == "True"
+
+
+def test_starting_writes_nothing_into_the_image(image):
+    """Even as root with a writable root filesystem: nothing is compiled or cached at the start."""
+    name = f"lighterman-test-{uuid.uuid4().hex[:12]}"
+    try:
+        podman("run", "--name", name, "--network", "none", "--user", "0", image, "--version")
+        written = json.loads(podman("diff", "--format", "json", name))
+        paths = [path for change in written.values() for path in change]
+        assert [path for path in paths if path.startswith(("/opt", "/usr", "/home"))] == []
+    finally:
+        podman("rm", "--force", "--ignore", name)
+
+
+def test_the_image_says_what_it_is(image):
+    """OCI labels, a user that isn't root, and the entry of the contract."""
+    config = json.loads(podman("inspect", "--format", "{{json .Config}}", image))
+    labels = {
+        name.removeprefix("org.opencontainers.image."): value
+        for name, value in config["Labels"].items()
+    }
+    assert (labels["title"], labels["licenses"]) == ("lighterman", "Apache-2.0")
+    assert labels["version"]
+    assert config["User"] == "65532:65532"
+    assert config["Entrypoint"] == ["/entrypoint.sh"]
