@@ -25,7 +25,7 @@ from sidecar.journal import Journal, PendingUpload
 from sidecar.output import Output
 from sidecar.parts import Span, part_bytes_for, spans
 from sidecar.shipment import Shipment
-from sidecar.states import FileState, RelPath, Synced
+from sidecar.states import RelPath, Synced
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from typing import Final
 from lighterman.clock import Clock
 from lighterman.errors import CannotWriteError, TransientError
 from lighterman.stores.contract import Window
+from lighterman.stores.windows import copy_between
 from sidecar.states import FileState, RelPath, printable
 
 REST_SECONDS: Final = 0.020
@@ -22,7 +23,6 @@ REST_SECONDS: Final = 0.020
 A change within one clock tick of the kernel (10 ms at most; kernels before 6.13 stamp times per tick)
 moves neither mtime nor ctime: a state is trusted when its ctime is older than that, with room.
 """
-COPY_BYTES: Final = 1 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE, errno.ENODEV}
 
@@ -80,19 +80,7 @@ class Output:
         """
         copy = os.memfd_create("output", os.MFD_CLOEXEC)
         try:
-            size_bytes = 0
-            while size_bytes < self.state.size_bytes:
-                want_bytes = min(COPY_BYTES, self.state.size_bytes - size_bytes)
-                data = os.pread(self.descriptor, want_bytes, size_bytes)
-                if not data:
-                    break
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(copy, view) :]
-                size_bytes += len(data)
-            yield Window(copy, 0, size_bytes)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
+            yield Window(copy, 0, copy_between(self.window, copy, 0))
         finally:
             os.close(copy)
 

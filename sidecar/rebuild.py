@@ -1,5 +1,6 @@
 """What is at the destination, compared with what the journal says or has lost."""
 
+from lighterman.errors import SourceChangedError
 from lighterman.stores.contract import ETag, Key, Store, Window
 from sidecar.journal import Journal
 from sidecar.listing import Listing
@@ -35,9 +36,12 @@ class Adoption:
         rule = part_bytes_for(window.size_bytes, self._store.limits)
         # As this program writes it, or as most others do; a second look at the bytes costs less than
         # sending them.
-        for part_bytes in (None, rule) if self._whole(window) else (rule, None):
-            if self._store.content_etag(window, part_bytes) == listed.etag:
-                return listed.etag
+        try:
+            for part_bytes in (None, rule) if self._whole(window) else (rule, None):
+                if self._store.content_etag(window, part_bytes) == listed.etag:
+                    return listed.etag
+        except SourceChangedError:  # it was cut meanwhile
+            return None
         return None
 
     def _whole(self, window: Window) -> bool:

@@ -243,15 +243,20 @@ class Uploader:
         with opened(self._root, path) as output:
             if output is None:
                 return Outcome(Result.GONE)
-            if not live:
-                wait_seconds = output.rested(self._clock)
-                if wait_seconds > 0:
-                    return Outcome(Result.CHANGED, wait_seconds)
-                if not final and output.is_being_written():
-                    return Outcome(Result.OPEN)
+            not_yet = None if live else self._why_not_yet(output, final=final)
+            if not_yet is not None:
+                return not_yet
             if known is None and self._is_adopted(output, key, live=live):
                 return Outcome(Result.UNCHANGED)
             return self._carry(output, key, live=live)
+
+    def _why_not_yet(self, output: Output, *, final: bool) -> Outcome | None:
+        wait_seconds = output.rested(self._clock)
+        if wait_seconds > 0:
+            return Outcome(Result.CHANGED, wait_seconds)
+        if not final and output.is_being_written():
+            return Outcome(Result.OPEN)
+        return None
 
     def _is_adopted(self, output: Output, key: Key, *, live: bool) -> bool:
         if self._adoption is None:
