@@ -7,6 +7,7 @@ TEST_WORKERS ?= 4
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-s3 test lint format test-ceph test-image image lock clean
 
+VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest
 LOCKED := --require-hashes --only-binary :all:
@@ -56,16 +57,16 @@ clean: ## without .venv and everything that was built
 	rm -rf .venv build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A .venv in three steps, each done again when what it came from changed: one that can run the
-# program, the project in it, and all that the tests use.
-.venv/python: requirements/build.txt requirements/runtime.txt
+# A .venv in three steps, each done again when what it came from changed: one with what the program
+# uses, the project in it, and all that the tests use.
+$(VENV): requirements/build.txt requirements/runtime.txt
 	@echo 'making .venv …'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later, please: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install $(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
-.venv/runtime: .venv/python pyproject.toml
+.venv/runtime: $(VENV) pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
