@@ -23,12 +23,12 @@ from pathlib import Path
 PACKAGES = ("lighterman", "initializer", "sidecar")
 SERVICES = {"s3", "sts", "sso", "sso-oidc"}
 """What logging in and moving bytes can need; see botocore.credentials for the last three."""
-LEXERS = {"__init__.py", "_mapping.py", "python.py", "special.py"}
-"""What rich needs to show a traceback on a terminal."""
+LEXERS = {"__init__.py", "_mapping.py"}
+"""Rich brings pygments, which colours source code; a bar of progress has none."""
 
 
 def leave_out_data(site_packages: Path) -> None:
-    """The descriptions of 400 other AWS services, and the languages that no traceback is in."""
+    """The descriptions of 400 other AWS services, and of programming languages."""
     for data in (site_packages / "botocore" / "data", site_packages / "boto3" / "data"):
         for service in data.iterdir():
             if service.is_dir() and service.name not in SERVICES:
