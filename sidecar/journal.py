@@ -62,7 +62,7 @@ class Journal:
         self.destination = destination
         self._after = after
         self._guard = threading.Lock()
-        self._waiting: list[Row] = []
+        self._waiting: list[list[Row]] = []
         self._waiting_guard = threading.Lock()
         self._file = journal_file.JournalFile(directory, destination)
         self._database = self._file.database
@@ -119,17 +119,19 @@ class Journal:
         if not rows:
             return
         with self._waiting_guard:
-            self._waiting += rows
+            self._waiting.append(rows)
         with self._guard:
             with self._waiting_guard:
-                rows, self._waiting = self._waiting, []
-            if not rows:  # another thread wrote them
+                batches, self._waiting = self._waiting, []
+            if not batches:  # another thread wrote them
                 return
             try:
-                self._change_unguarded("mark_synced", lambda: self._insert(rows))
+                self._change_unguarded(
+                    "mark_synced", lambda: self._insert([row for each in batches for row in each])
+                )
             except BaseException:
-                with self._waiting_guard:  # whose rows they are shall fail by itself
-                    self._waiting = rows + self._waiting
+                with self._waiting_guard:  # the others, who wait, shall try by themselves
+                    self._waiting += [batch for batch in batches if batch is not rows]
                 raise
 
     def forget(self, path: RelPath) -> None:

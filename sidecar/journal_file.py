@@ -58,20 +58,23 @@ class JournalFile:
         self.path = Path(directory) / NAME
         try:
             Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(Path(directory) / LOCK_NAME)
+            self._lock: int | None = _lock(Path(directory) / LOCK_NAME)
         except OSError as error:
             raise self._cannot_write(error.strerror or str(error)) from error
         try:
             with self.mapped_errors():
                 self.database = self._opened(destination)
         except BaseException:
-            os.close(self._lock)
+            if self._lock is not None:
+                os.close(self._lock)
             raise
 
     def close(self) -> None:
         """Close the database and let go of the lock."""
         self.database.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @contextlib.contextmanager
     def mapped_errors(self) -> Iterator[None]:
@@ -88,6 +91,8 @@ class JournalFile:
                     f"the journal {self.path} is damaged: {error}",
                     hint="start again: it was moved aside, and what is in the bucket is compared",
                 ) from error
+            if not isinstance(error, sqlite3.OperationalError):
+                raise  # a bug, not the disk
             raise self._cannot_write(str(error)) from error
 
     def _cannot_write(self, why: str) -> CannotWriteError:

@@ -88,7 +88,7 @@ class Output:
 def peek(root: str, path: RelPath) -> FileState | None:
     """The file's state by its path, links followed; ``None`` if it is gone or no regular file."""
     try:
-        status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  # pathlib costs 10 µs a file
+        status = os.stat(os.path.join(root, path))
     except OSError as error:
         if error.errno in _GONE:
             return None
@@ -103,7 +103,7 @@ def opened(real_root: str, path: RelPath) -> Iterator[Output | None]:
     outside of ``real_root`` (a path without links). ``CannotWriteError`` if it can't be read.
     """
     try:
-        descriptor = os.open(os.path.join(real_root, path), _FLAGS)  # noqa: PTH118  # as above
+        descriptor = os.open(os.path.join(real_root, path), _FLAGS)
     except OSError as error:
         if error.errno in _GONE:
             descriptor = None
@@ -140,7 +140,7 @@ def unreadable(path: RelPath, error: OSError) -> CannotWriteError:
 def _is_inside(real_root: str, path: RelPath, descriptor: int) -> bool:
     """By the open file, since a link could be turned between a look and the opening."""
     try:
-        real_path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  # as above
+        real_path = os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:  # no /proc
-        real_path = os.path.realpath(os.path.join(real_root, path))  # noqa: PTH118  # as above
+        real_path = os.path.realpath(os.path.join(real_root, path))
     return real_path.startswith(real_root.rstrip("/") + "/")

@@ -114,7 +114,7 @@ class Uploader:
         changed, are abandoned, those that were begun but not noted too. The others wait for ``send``.
         """
         with contextlib.suppress(OSError):  # a root that isn't there yet is the caller's to make
-            self._journal.rebase(FileState.of(os.stat(self._root)).device)  # noqa: PTH116  # a string
+            self._journal.rebase(FileState.of(os.stat(self._root)).device)
         for upload in self._journal.open_uploads():
             try:
                 state = peek(self._root, upload.path)
@@ -166,7 +166,7 @@ class Uploader:
         """Write the zero-byte ``dir/`` marker of a directory, journaled as ``marker_path(path)``."""
         _check_name(path)
         try:
-            status = os.stat(os.path.join(self._root, path))  # noqa: PTH116, PTH118  # strings
+            status = os.stat(os.path.join(self._root, path))
         except (FileNotFoundError, NotADirectoryError):
             return Outcome(Result.GONE)
         except OSError as error:
