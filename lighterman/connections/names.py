@@ -1,0 +1,76 @@
+"""Names under which logins are known: in environments, mounted files, and boto3's client arguments."""
+
+import re
+from typing import Final
+
+_CREDENTIAL: Final = re.compile(
+    r"(?:^|[_.-])(?:"
+    r"ACCESS_KEY(?:_ID)?|SECRET(?:_ACCESS)?(?:_KEY)?|SESSION_TOKEN|SECURITY_TOKEN|CLIENT_SECRET|"
+    r"(?:STORAGE|ACCOUNT|API|PRIVATE|ENCRYPTION)_KEY|SAS(?:_TOKEN)?|(?:STORAGE_)?CONNECTION_STRING|"
+    r"KEYFILE_DICT|PASSWORD|PASSWD|TOKEN|CREDENTIALS?_JSON|AUTHORIZATION"
+    r")$"
+)
+_KWARG: Final = re.compile(
+    r"(?:secret|password|token|authorization|customerkey|access_key_id)", re.IGNORECASE
+)
+_NO_SECRET: Final = re.compile(r"(?:file|path|md5|algorithm|url|uri|endpoint)$", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#]*)@", re.IGNORECASE)
+
+LOGIN_CLIENT_KWARGS: Final = frozenset(
+    {
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "endpoint_url",
+        "region_name",
+        "use_ssl",
+        "verify",
+    }
+)
+"""Those of boto3's client arguments that are the login: ``S3Logins`` reads them, a store must not."""
+
+
+def is_credential(name: str) -> bool:
+    """True for the name of a variable whose value must not be seen."""
+    return _CREDENTIAL.search(name.upper()) is not None
+
+
+def is_credential_kwarg(name: str) -> bool:
+    """True for the name of an SDK's argument (``SSECustomerKey``) whose value must not be seen."""
+    return _KWARG.search(name) is not None and _NO_SECRET.search(name) is None
+
+
+def login_in_url(text: str) -> str:
+    """The ``user:password`` of a URL that has one (a proxy's), else ``""``."""
+    match = _USERINFO.match(text)
+    return match[1] if match else ""
+
+
+class S3Names:
+    """The contract's names of S3's keys, each with its aliases in the order in which they count."""
+
+    ID: Final = ("AWS_ACCESS_KEY_ID",)
+    SECRET: Final = ("AWS_SECRET_ACCESS_KEY",)
+    TOKEN: Final = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+    ROLE: Final = ("AWS_ROLE_ARN", "AWS_ASSUME_ROLE")
+    ROLE_SESSION: Final = ("AWS_SESSION_NAME", "AWS_ROLE_SESSION_NAME")
+    ROLE_SECONDS: Final = ("AWS_SESSION_DURATION",)
+    WEB_IDENTITY: Final = ("AWS_WEB_IDENTITY_TOKEN_FILE",)
+    PROFILE: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+    STS_ENDPOINT: Final = ("AWS_STS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")
+    # S3_…: KServe's; they are looked at last, as the plainest word on the matter.
+    REGION: Final = ("AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION")
+    ENDPOINT: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT")
+    USE_SSL: Final = ("AWS_USE_SSL", "S3_USE_HTTPS")
+    VERIFY_SSL: Final = ("AWS_VERIFY_SSL", "S3_VERIFY_SSL")
+    CA_BUNDLE: Final = ("AWS_CA_BUNDLE",)
+
+
+S3_NAMES: Final = frozenset(
+    name
+    for names in vars(S3Names).values()
+    if isinstance(names, tuple)
+    for name in names
+    if isinstance(name, str)
+)
+"""All of them: what is looked for in mounted files."""
