@@ -16,7 +16,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lighterman.clock import Clock
 from lighterman.errors import CannotWriteError, SourceMissingError
@@ -35,7 +35,9 @@ from sidecar.rebuild import Adoption
 from sidecar.shipment import Shipment
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
 
-BUSY_SECONDS = 1.0
+WHOLE_BYTES: Final = 8 << 20
+"""Larger ones go by parts, whatever the store would take at once: they are copied into memory first."""
+BUSY_SECONDS: Final = 1.0
 """When to look again at a path that another thread is sending."""
 
 
@@ -94,7 +96,7 @@ class Uploader:
         self._budget = budget
         self._tally = tally
         # A file's copy and the request's own buffers may take half of the budget at most.
-        self._whole_bytes = min(store.small_write_bytes, settings.memory_bytes // 4)
+        self._whole_bytes = min(store.small_write_bytes, WHOLE_BYTES, settings.memory_bytes // 4)
         self._multipart = Multipart(
             store,
             journal,

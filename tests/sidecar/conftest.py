@@ -4,8 +4,13 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from sending import Outputs
 
 from lighterman import log
+from lighterman.connections.model import Connection, HostPath
+from lighterman.stores import open_store
+from lighterman.stores.contract import Store
+from lighterman.transfer.settings import TransferSettings
 
 
 @pytest.fixture
@@ -15,3 +20,48 @@ def said() -> Iterator[io.StringIO]:
     log.configure("debug", "json", stream)
     yield stream
     log.configure()
+
+
+@pytest.fixture
+def volume_store(tmp_path) -> Iterator[Store]:
+    """A store on a fresh directory."""
+    (tmp_path / "bucket").mkdir()
+    connection = Connection(
+        name="volume",
+        kind="host_path",
+        schema=HostPath(host_path=str(tmp_path), mount_path=str(tmp_path / "bucket")),
+    )
+    store = open_store(connection, {}, TransferSettings(), concurrency=8)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def s3_store(s3_connection) -> Iterator[Store]:
+    """A store on a fresh bucket of moto."""
+    store = open_store(s3_connection, {}, TransferSettings(), concurrency=8)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["volume", "s3"])
+def store(request) -> Store:
+    """Each kind of store in turn."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+@pytest.fixture
+def outputs(tmp_path, store) -> Iterator[Outputs]:
+    """Outputs on their way to each kind of store."""
+    outputs = Outputs(tmp_path, store)
+    yield outputs
+    outputs.close()
+
+
+@pytest.fixture
+def s3_outputs(tmp_path, s3_store) -> Iterator[Outputs]:
+    """Outputs on their way to moto."""
+    outputs = Outputs(tmp_path, s3_store)
+    yield outputs
+    outputs.close()
