@@ -25,6 +25,20 @@ def memory_used_bytes(root: Path = Path("/")) -> int | None:
     return None
 
 
+def memory_reclaimable_bytes(root: Path = Path("/")) -> int:
+    """How much of what is used is page cache, which makes room when it is asked; 0 where it isn't told."""
+    for directory, name in _places(root, "memory.stat", "memory.stat"):
+        try:
+            lines = (directory / name).read_text().splitlines()
+        except OSError:
+            continue
+        told = {field: int(value) for field, _, value in (line.partition(" ") for line in lines)}
+        if "file" in told:
+            return max(0, told["file"] - told.get("shmem", 0))
+        return max(0, told.get("total_cache", 0) - told.get("total_shmem", 0))
+    return 0
+
+
 def _places(root: Path, name_v2: str, name_v1: str) -> list[tuple[Path, str]]:
     """Own cgroup first, then its parents: in a container the own path may not be visible."""
     try:

@@ -1,0 +1,165 @@
+"""``lighterman init``: its flags, and what it does from them to the last file in its place."""
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Final
+
+from initializer.entries import Entry, as_pair
+from lighterman.command import Context
+from lighterman.errors import ConfigurationError, ExitCode, UsageError
+from lighterman.flags import Flags, variable_of, whole_number
+
+ARTIFACTS: Final = "/lighterman/artifacts"
+WORKERS: Final = 128
+"""At most; how many are at work follows from how long a request takes."""
+
+
+def configure(flags: Flags) -> None:
+    """Add init's flags and its two positionals."""
+    flags.parser.add_argument(
+        "uri", nargs="?", metavar="URI", help="an object or a prefix, like s3://bucket/model"
+    )
+    flags.parser.add_argument("into", nargs="?", metavar="DEST", help="the directory it goes into")
+    flags.add("--connection", metavar="NAME", help="a connection of the catalog, or a URI")
+    flags.add_repeated(
+        "--dir",
+        metavar="SRC[:DST]",
+        help="a directory below the connection's root; without --dir and --file, the whole root",
+    )
+    flags.add_repeated("--file", metavar="SRC[:DST]", help="a file below the connection's root")
+    flags.add(
+        "--to",
+        metavar="DEST",
+        help=f"the directory it goes into, if not {ARTIFACTS}/NAME "
+        "($LIGHTERMAN_ARTIFACTS sets the parent)",
+    )
+    flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
+    flags.add(
+        "--workers",
+        convert=whole_number,
+        metavar="NUMBER",
+        help=f"files and ranges that come at once, if not up to {WORKERS}",
+    )
+
+
+def run(arguments: Namespace, context: Context) -> int:
+    """Bring everything that is declared, or raise what stands against it."""
+    entries = declared_entries(arguments, context.environ)
+    if entries:
+        from initializer.job import carry_out
+
+        carry_out(entries, context)
+    return ExitCode.DONE
+
+
+def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+    """What flags, positionals or the job spec declare. ``UsageError`` for a mix of these."""
+    ways = [
+        name
+        for name, is_given in (
+            ("URI DEST", arguments.uri),
+            ("--connection", arguments.connection),
+            ("--spec", arguments.spec),
+        )
+        if is_given
+    ]
+    if len(ways) != 1:
+        said = f"{' and '.join(ways)} are given" if ways else "nothing is declared"
+        raise UsageError(
+            f"{said}; give one of --connection, --spec, or URI DEST",
+            hint="a flag may also come from its variable: "
+            f"{variable_of('--connection')}, {variable_of('--spec')}",
+        )
+    if arguments.uri:
+        return [_of_uri(arguments)]
+    if arguments.spec:
+        return _of_spec(arguments, environ)
+    return [_of_flags(arguments, environ)]
+
+
+def _of_uri(arguments: Namespace) -> Entry:
+    _refuse(arguments, "URI DEST", ("dir", "file", "to"))
+    if not arguments.into:
+        raise UsageError(
+            f"where does {arguments.uri} go?", hint="lighterman init URI DEST, or --connection"
+        )
+    if "://" not in arguments.uri:
+        raise UsageError(
+            f"{arguments.uri!r} is no URI", hint="for a connection's name use --connection NAME"
+        )
+    return Entry(
+        connection=arguments.uri,
+        destination=_absolute(arguments.into),
+        workers=arguments.workers or WORKERS,
+    )
+
+
+def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
+    name = arguments.connection
+    if not arguments.to and ("/" in name or name in (".", "..")):
+        raise UsageError(f"where does {name} go?", hint="give --to DEST")
+    return Entry(
+        connection=name,
+        destination=_absolute(arguments.to) if arguments.to else default_path(name, environ),
+        dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
+        files=tuple(as_pair(*_split(text, "--file")) for text in arguments.file),
+        workers=arguments.workers or WORKERS,
+    )
+
+
+def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+    _refuse(arguments, "--spec", ("dir", "file", "to"))
+    from lighterman.jobspec import load_job_spec
+
+    entries = []
+    for declared in load_job_spec(arguments.spec).init:
+        artifacts = declared.artifacts
+        pairs = [
+            tuple(as_pair(source, target, error=ConfigurationError) for source, target in given)
+            for given in (artifacts.dirs, artifacts.files)
+        ]
+        entries.append(
+            Entry(
+                connection=declared.connection,
+                destination=_absolute(declared.path)
+                if declared.path
+                else default_path(declared.connection, environ),
+                dirs=pairs[0],
+                files=pairs[1],
+                optional=declared.optional,
+                workers=arguments.workers or artifacts.workers or WORKERS,
+            )
+        )
+    return entries
+
+
+def default_path(connection: str, environ: Mapping[str, str]) -> str:
+    """Where a connection's files go when nothing else is said."""
+    return _absolute(f"{environ.get('LIGHTERMAN_ARTIFACTS') or ARTIFACTS}/{connection}")
+
+
+def _absolute(path: str) -> str:
+    if "\0" in path:
+        raise UsageError(f"{path!r} is no path: it holds a NUL", hint="give a directory")
+    return os.path.abspath(path)
+
+
+def _split(text: str, flag: str) -> tuple[str, str | None]:
+    r"""``SRC:DST`` at its one colon; ``\:`` is a colon of a name."""
+    parts = text.replace("\\:", "\0").split(":")
+    if len(parts) > 2 or not parts[0]:
+        raise UsageError(
+            f"{flag} {text!r}: write SRC or SRC:DST", hint="a colon in a name is written \\:"
+        )
+    source, *target = (part.replace("\0", ":") for part in parts)
+    return source, target[0] if target else None
+
+
+def _refuse(arguments: Namespace, way: str, others: tuple[str, ...]) -> None:
+    for name in others:
+        if getattr(arguments, name):
+            raise UsageError(
+                f"--{name} can't stand beside {way}",
+                hint=f"take --{name} away (or unset ${variable_of(name)})",
+            )

@@ -1,0 +1,54 @@
+"""What is declared: which part of which connection goes where."""
+
+import msgspec
+
+from lighterman.errors import LightermanError, UsageError
+
+
+class Pair(msgspec.Struct, frozen=True, array_like=True):
+    """One declared directory or file: its path below the connection's root, and below the destination."""
+
+    source: str
+    target: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of the init block. Without any pair, the connection's whole root is meant."""
+
+    connection: str
+    """A name in the catalog, or a URI."""
+    destination: str
+    """An absolute path."""
+    dirs: tuple[Pair, ...] = ()
+    files: tuple[Pair, ...] = ()
+    optional: bool = False
+    """Nothing there is no error."""
+    workers: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything below the connection's root is declared."""
+        return not self.dirs and not self.files
+
+
+def as_pair(source: str, target: str | None, *, error: type[LightermanError] = UsageError) -> Pair:
+    """
+    A declared pair with slashes at the ends taken off. A target left out is the source's own path;
+    ``.`` and ``/`` mean the root of either side. ``error`` is raised for a target outside.
+    """
+    from initializer.keys import why_unsafe
+
+    cleaned_source = _cleaned(source)
+    cleaned = cleaned_source if target is None else _cleaned(target)
+    reason = why_unsafe(cleaned)
+    if reason:
+        raise error(
+            f"{source!r} can't go to {cleaned!r} below the destination: {reason}",
+            hint="give a target that is a plain relative path",
+        )
+    return Pair(cleaned_source, cleaned)
+
+
+def _cleaned(path: str) -> str:
+    stripped = path.removeprefix("./").strip("/")
+    return "" if stripped == "." else stripped

@@ -1,0 +1,239 @@
+"""The plan carried out: every file whole, verified and in its place, or none of it visible."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from initializer import place
+from initializer.crew import Crew, Work
+from initializer.large import MOST_BEGINNINGS, RANGE_BYTES, LargeFile
+from initializer.plan import Fetch, MakeDirectory, Placed
+from initializer.source import Source
+from initializer.state import State
+from initializer.verify import md5, untrusted
+from lighterman.clock import Clock
+from lighterman.errors import (
+    DeadlineError,
+    ExitCode,
+    LightermanError,
+    SourceChangedError,
+)
+from lighterman.log import get_logger
+from lighterman.stores.contract import Attributes, Digest, Stat, Window
+from lighterman.transfer.budget import Budget
+from lighterman.transfer.retry import Attempts
+from lighterman.transfer.tally import Tally
+
+SAVE_SECONDS: Final = 10.0
+"""How often the progress of large files reaches the disk: what a killed run may have to fetch again."""
+
+
+class Fetcher:
+    """Carries out the fetches of one plan."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        states: Sequence[State],
+        *,
+        budget: Budget,
+        attempts: Attempts,
+        tally: Tally,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self.attempts = attempts
+        self.tally = tally
+        self._sources = sources
+        self._states = states
+        self._budget = budget
+        self._clock = clock
+        self._stop = stop
+        self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
+        self._temporaries: set[str] = set()
+        self._large: dict[str, LargeFile] = {}
+        self._saved_at = clock.monotonic()
+        self._crew: Crew | None = None
+
+    def run(self, actions: Iterator[Fetch | MakeDirectory], files: int, workers: int) -> None:
+        """
+        Carry out all actions, or raise the first error that no retry mended, or ``DeadlineError`` when the
+        process was told to stop. Then no temporary file is left, except those of large files that
+        another start can go on with, which it can after every end with exit code 75.
+        """
+        crew = self._crew = Crew(self._works(actions), workers, self._clock, self._stop)
+        have_ended = crew.run(self._tick, files)
+        self._note_placed()
+        error = crew.error
+        if self._stop.is_set() and (error is None or _may_pass(error)) and not crew.is_done:
+            error = DeadlineError(
+                "told to stop before everything was fetched",
+                hint="start it again on the same volume: it goes on from here",
+            )
+        if error is not None:
+            self._give_up(keep_large=have_ended and _may_pass(error))
+            if isinstance(error, LightermanError) and error.key:
+                self.tally.failed(error.key, error.kind, error.message)
+            raise error
+
+    def read(
+        self, item: Fetch, window: Window, at: int, digest: Digest | None = None
+    ) -> Attributes:
+        """One attempt at a range, within the pace of its store and the memory of the process."""
+        source = self._sources[item.store]
+        with source.pace.slot(), self._budget.take(source.store.call_memory_bytes):
+            return source.store.read_into(item.key, window, at=at, etag=item.etag, digest=digest)
+
+    def anew(self, item: Fetch) -> Fetch:
+        """The same object as it is now."""
+        source = self._sources[item.store]
+
+        def look() -> Stat:
+            with source.pace.slot():
+                return source.store.stat(item.key)
+
+        told = self.attempts.call(f"stat {item.key}", look)
+        return item._replace(
+            size_bytes=told.size_bytes, etag=told.etag, modified_seconds=told.modified_seconds
+        )
+
+    def expected_md5(self, item: Fetch) -> str | None:
+        """What the content must hash to, where that is known."""
+        return self._sources[item.store].checksums.expected(item.etag)
+
+    def must_match(self, item: Fetch) -> bool:
+        """Whether a digest that differs from the ETag means that the bytes are wrong."""
+        return self._sources[item.store].checksums.is_md5(item.key)
+
+    def state(self, item: Fetch) -> State:
+        """The notes of the destination that ``item`` goes to."""
+        return self._states[item.root]
+
+    def publish(
+        self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool
+    ) -> None:
+        """Give a whole file its looks and its name; the descriptor stays open."""
+        mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
+        os.rename(place.temporary_of(item.path), item.path)
+        self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
+        if not verified:
+            self.tally.unverified_file()
+        self.tally.done()
+        get_logger().debug(
+            "init.file_fetched", key=item.key, path=item.path, size_bytes=item.size_bytes
+        )
+
+    def finished(self, large: LargeFile) -> None:
+        """A large file is in its place."""
+        self._large.pop(large.path, None)
+
+    def _works(self, actions: Iterator[Fetch | MakeDirectory]) -> Iterator[Work]:
+        for action in actions:
+            if isinstance(action, MakeDirectory):
+                _make_directory(action.path)
+            else:
+                yield partial(self._fetch, action)
+
+    def _fetch(self, item: Fetch) -> None:
+        for beginning in range(1, MOST_BEGINNINGS + 1):
+            if item.size_bytes > RANGE_BYTES:
+                self._begin_large(item)
+                return
+            try:
+                self._fetch_small(item)
+            except SourceChangedError:
+                if beginning == MOST_BEGINNINGS:
+                    raise
+                item = self._counted_again(item)
+            except OSError as error:
+                raise place.cannot_write(item.path, error, item.size_bytes) from error
+            else:
+                return
+
+    def _counted_again(self, item: Fetch) -> Fetch:
+        changed = self.anew(item)
+        get_logger().info("init.source_changed", key=item.key)
+        self.tally.planned(0, changed.size_bytes)
+        return changed
+
+    def _begin_large(self, item: Fetch) -> None:
+        if self._crew is None:
+            raise AssertionError("files are fetched by a crew")
+        large = LargeFile(item, self)
+        self._large[item.path] = large
+        large.begin(self._crew)
+
+    def _fetch_small(self, item: Fetch) -> None:
+        temporary = place.temporary_of(item.path)
+        expected = self.expected_md5(item)
+        self._temporaries.add(temporary)
+        try:
+            descriptor = place.create(temporary)
+            try:
+                attributes, verified = self._read_small(item, descriptor, expected)
+                self.publish(item, descriptor, attributes, verified=verified)
+            finally:
+                os.close(descriptor)
+        except BaseException:
+            place.discard(temporary)
+            raise
+        finally:
+            self._temporaries.discard(temporary)
+
+    def _read_small(
+        self, item: Fetch, descriptor: int, expected: str | None
+    ) -> tuple[Attributes, bool]:
+        window = Window(descriptor, 0, item.size_bytes)
+
+        def attempt() -> tuple[Attributes, str]:
+            if expected is None:
+                return self.read(item, window, 0), ""
+            digest = md5()
+            return self.read(item, window, 0, digest), digest.hexdigest()
+
+        for _ in range(2):
+            attributes, digest = self.attempts.call(f"get {item.key}", attempt)
+            self.tally.carried(item.size_bytes)
+            if expected is None or digest != expected:
+                if expected is not None and self.must_match(item):
+                    continue
+                return attributes, False
+            return attributes, True
+        raise untrusted(item.key)
+
+    def _tick(self) -> None:
+        self._note_placed()
+        if self._large and self._clock.monotonic() - self._saved_at >= SAVE_SECONDS:
+            for large in list(self._large.values()):
+                large.save()
+            self._saved_at = self._clock.monotonic()
+
+    def _note_placed(self) -> None:
+        for state, placed in zip(self._states, self._placed, strict=True):
+            rows = [placed.popleft() for _ in range(len(placed))]
+            state.note_placed(rows)
+
+    def _give_up(self, *, keep_large: bool) -> None:
+        for large in list(self._large.values()):
+            large.give_up(keep=keep_large)
+        for temporary in list(self._temporaries):
+            place.discard(temporary)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, LightermanError) and error.exit_code == ExitCode.TRY_AGAIN
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError as error:
+        if not os.path.isdir(path):
+            raise place.cannot_write(path, error) from error
+    except OSError as error:
+        raise place.cannot_write(path, error) from error

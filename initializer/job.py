@@ -1,0 +1,196 @@
+"""One init from the declared entries to the end: destinations, stores, survey, fetch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from initializer import place
+from initializer.crew import HALT_SECONDS
+from initializer.destination import Destination
+from initializer.disk import DestinationsDisk
+from initializer.entries import Entry, Pair
+from initializer.fetch import Fetcher
+from initializer.large import RANGE_BYTES
+from initializer.source import Source
+from initializer.state import State
+from initializer.survey import Declared, Survey, Surveyed
+from initializer.verify import Checksums
+from lighterman.connections.model import Connection, HostPath
+from lighterman.errors import DeadlineError
+from lighterman.log import get_logger
+from lighterman.stores import open_store
+from lighterman.transfer.budget import Budget
+from lighterman.transfer.pace import Pace
+from lighterman.transfer.retry import Attempts
+
+if TYPE_CHECKING:
+    from lighterman.command import Context
+
+_LOOK_SECONDS: Final = 0.5
+_STOPPED: Final = "start it again on the same volume: it goes on from here"
+
+
+def carry_out(entries: Sequence[Entry], context: Context) -> None:
+    """
+    Bring all entries. In a thread of its own, since a thread that is inside a store's request hears no
+    signal: told to stop, this returns soon whatever a server does, with ``DeadlineError``.
+    """
+    ended = threading.Event()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _Job(entries, context).run()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="init", daemon=True).start()
+    while not context.clock.wait(_LOOK_SECONDS, ended):
+        if context.stop.is_set() and not context.clock.wait(HALT_SECONDS + 1, ended):
+            raise DeadlineError("told to stop while a request hung", hint=_STOPPED)
+    if errors:
+        raise errors[0]
+
+
+class _Job:
+    def __init__(self, entries: Sequence[Entry], context: Context) -> None:
+        self._context = context
+        self._attempts = Attempts(
+            context.settings.retry_seconds, context.clock, context.tally, context.stop
+        )
+        self._entries, self._connections = _resolved(entries, context)
+        self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
+        self._most_workers = max(entry.workers for entry in self._entries)
+
+    def run(self) -> None:
+        with ExitStack() as held:
+            sources = [self._source(name, held) for name in self._connections]
+            destinations = [held.enter_context(Destination(root)) for root in self._roots]
+            states = [State(one.root, one.state_directory) for one in destinations]
+            for state in states:
+                held.callback(state.close)
+            for destination, state in zip(destinations, states, strict=True):
+                if destination.was_killed:
+                    _sweep(destination, state)
+            surveyed = self._survey(destinations, states, sources)
+            held.callback(surveyed.spool.close)
+            for destination in destinations:
+                destination.begin()
+            self._fetch(surveyed, states, sources)
+            for destination in destinations:
+                destination.is_tidy = True
+
+    def _source(self, name: str, held: ExitStack) -> Source:
+        workers = max(entry.workers for entry in self._entries if entry.connection == name)
+        store = open_store(
+            self._connections[name],
+            self._context.environ,
+            self._context.settings,
+            concurrency=workers,
+        )
+        held.callback(store.close)
+        return Source(store, Pace(workers), Checksums(store, self._attempts))
+
+    def _survey(
+        self, destinations: list[Destination], states: list[State], sources: list[Source]
+    ) -> Surveyed:
+        names = list(self._connections)
+        declared = [
+            Declared(entry, names.index(entry.connection), self._roots.index(_root(entry)))
+            for entry in self._entries
+        ]
+        state_directories = [destination.state_directory for destination in destinations]
+        surveyed = Survey(
+            declared,
+            sources,
+            self._roots,
+            DestinationsDisk(self._roots, states, state_directories),
+            state_directory=state_directories[0],
+            attempts=self._attempts,
+            tally=self._context.tally,
+            stop=self._context.stop,
+        ).make()
+        self._context.tally.planned(surveyed.files, surveyed.size_bytes)
+        self._context.tally.skip(surveyed.kept)
+        get_logger().info(
+            "init.planned",
+            files=surveyed.files,
+            size_bytes=surveyed.size_bytes,
+            kept_files=surveyed.kept,
+        )
+        return surveyed
+
+    def _fetch(self, surveyed: Surveyed, states: list[State], sources: list[Source]) -> None:
+        context = self._context
+        begun = context.clock.monotonic()
+        fetcher = Fetcher(
+            sources,
+            states,
+            budget=Budget(context.settings.memory_bytes),
+            attempts=self._attempts,
+            tally=context.tally,
+            clock=context.clock,
+            stop=context.stop,
+        )
+        pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
+        fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)
+        totals = context.tally.totals()
+        get_logger().info(
+            "init.done",
+            files=totals.files,
+            size_bytes=totals.bytes,
+            kept_files=totals.skipped,
+            unverified_files=totals.unverified,
+            seconds=round(context.clock.monotonic() - begun, 3),
+        )
+
+
+def _sweep(destination: Destination, state: State) -> None:
+    root = destination.root
+    kept = frozenset(place.temporary_of(f"{root}/{path}") for path in state.halves())
+    swept = destination.sweep(kept)
+    if swept:
+        get_logger().info("init.swept", path=destination.shown, files=swept)
+
+
+def _root(entry: Entry) -> str:
+    """The destination as paths below it begin: without a slash at the end, so ``""`` for ``/``."""
+    return entry.destination.rstrip("/")
+
+
+def _resolved(
+    entries: Sequence[Entry], context: Context
+) -> tuple[list[Entry], dict[str, Connection]]:
+    resolved = [
+        _one_resolved(entry, context.find_connection(entry.connection)) for entry in entries
+    ]
+    return (
+        [entry for entry, _ in resolved],
+        {entry.connection: connection for entry, connection in resolved},
+    )
+
+
+def _one_resolved(entry: Entry, connection: Connection) -> tuple[Entry, Connection]:
+    """A ``file`` URI of one file means that file of its directory."""
+    schema = connection.schema
+    if not (
+        entry.is_whole
+        and connection.origin == "uri"
+        and isinstance(schema, HostPath)
+        and os.path.isfile(schema.mount_path)
+    ):
+        return entry, connection
+    parent, name = os.path.split(schema.mount_path)
+    schema = msgspec.structs.replace(schema, host_path=parent, mount_path=parent)
+    return (
+        msgspec.structs.replace(entry, files=(Pair(name, name),)),
+        msgspec.structs.replace(connection, schema=schema),
+    )

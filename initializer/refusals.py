@@ -1,0 +1,70 @@
+"""All that stands against a plan, told as one error."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from initializer.plan import Refuse
+from lighterman.errors import LightermanError, SourceMissingError, UntrustedDataError
+from lighterman.transfer.tally import Tally
+
+NAMED: Final = 10
+"""So many of each kind are named; the rest are counted."""
+_HINTS: Final[dict[type[LightermanError], str]] = {
+    UntrustedDataError: "rename the objects, or declare the parts of the prefix that are meant",
+    SourceMissingError: "restore the objects from the archive, or leave them out",
+}
+_OTHER_HINT: Final = "take away what is in the way, or choose another destination"
+
+
+class Refusals:
+    """Collects what is missing and what is refused, in memory for a few of them."""
+
+    def __init__(self) -> None:
+        self._missing: list[tuple[str, str]] = []
+        self._first: dict[type[LightermanError], list[Refuse]] = {}
+        self._counts: Counter[type[LightermanError]] = Counter()
+
+    def missing(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Declared sources that aren't there, each with its connection."""
+        self._missing.extend(sources)
+
+    def add(self, refusal: Refuse) -> None:
+        """A key that can't come."""
+        self._counts[refusal.error] += 1
+        first = self._first.setdefault(refusal.error, [])
+        if len(first) < NAMED:
+            first.append(refusal)
+
+    def raise_any(self, tally: Tally) -> None:
+        """
+        The error that says it all: missing sources before refused keys, each named. The first ones go
+        into the report too.
+        """
+        if self._missing:
+            for name, _ in self._missing:
+                tally.failed(name, SourceMissingError.kind, "it isn't there")
+            told = [
+                f"{name!r} in connection {connection!r}" if name != connection else f"{name!r}"
+                for name, connection in self._missing
+            ]
+            raise SourceMissingError(
+                f"nothing is there: {_named(told, len(told))}",
+                hint="mend what is declared, or set optional: true in the job spec",
+                connection=self._missing[0][1],
+                key=self._missing[0][0],
+            )
+        for error, first in self._first.items():
+            for refusal in first:
+                tally.failed(refusal.key, error.kind, refusal.reason)
+            reasons = [f"{refusal.key!r} ({refusal.reason})" for refusal in first]
+            raise error(
+                f"refused before any byte moved: {_named(reasons, self._counts[error])}",
+                hint=_HINTS.get(error, _OTHER_HINT),
+                key=first[0].key,
+            )
+
+
+def _named(first: list[str], count: int) -> str:
+    shown = ", ".join(first[:NAMED])
+    return shown if count <= NAMED else f"{shown} and {count - NAMED} more"

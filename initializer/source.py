@@ -1,0 +1,20 @@
+"""A store, with what all its transfers share."""
+
+from typing import NamedTuple
+
+from initializer.verify import Checksums
+from lighterman.stores.contract import Key, Store
+from lighterman.transfer.pace import Pace
+
+
+class Source(NamedTuple):
+    """One opened store, with what all its transfers share."""
+
+    store: Store
+    pace: Pace
+    checksums: Checksums
+
+    def key(self, path: str) -> Key:
+        """The full key of a path below the connection's root."""
+        prefix = self.store.prefix
+        return Key(f"{prefix}/{path}" if prefix and path else prefix or path)

@@ -1,0 +1,150 @@
+"""
+What init knows of a destination from one run to the next: which files it placed, and how far large ones
+came. Losing it costs a fetch, never a wrong file: a row vouches for a file only while the file's own
+size and modification time say the same.
+
+SQLite is imported with the first row. Threads take turns; the destination's lock keeps other processes out.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from initializer.plan import Placed
+from lighterman.log import get_logger
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_SCHEMA = """
+create table if not exists placed (
+  path blob primary key, size_bytes integer not null, etag text not null, mtime_ns integer not null
+) without rowid;
+create table if not exists halves (
+  path blob primary key, size_bytes integer not null, etag text not null,
+  range_bytes integer not null, done blob not null
+) without rowid;
+"""
+
+
+class Half(NamedTuple):
+    """How far one large file came: for each of its ranges a byte, which isn't zero when it is there."""
+
+    size_bytes: int
+    etag: str
+    range_bytes: int
+    done: bytes
+
+
+class State:
+    """The notes of one destination, in ``<root>/.lighterman/init.sqlite3``."""
+
+    def __init__(self, root: str, state_directory: str) -> None:
+        self._base_length = len(root) + 1
+        self._path = f"{state_directory}/init.sqlite3"
+        self._database: sqlite3.Connection | None = None
+        self._is_lost = False
+        self._turn = threading.Lock()
+        self._is_new = not os.path.exists(self._path)
+        if os.path.islink(self._path):  # not ours: it could lead anywhere
+            os.unlink(self._path)
+            self._is_new = True
+
+    def placed(self, path: str) -> Placed | None:
+        """What is noted of the file at an absolute path below the root."""
+        row = self._row("select size_bytes, etag, mtime_ns from placed where path = ?", path)
+        return Placed(*row) if row else None
+
+    def half(self, path: str) -> Half | None:
+        """How far the large file at ``path`` came."""
+        row = self._row(
+            "select size_bytes, etag, range_bytes, done from halves where path = ?", path
+        )
+        return Half(*row) if row else None
+
+    def halves(self) -> list[str]:
+        """The paths, below the root, of all large files that came a part of the way."""
+        if self._is_new:
+            return []
+        return [os.fsdecode(row[0]) for row in self._do("select path from halves", ())]
+
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
+        """Files that are whole and in their place."""
+        encoded = [(self._relative(path), *placed) for path, placed in rows]
+        if encoded:
+            self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
+
+    def note_half(self, path: str, half: Half) -> None:
+        """How far the large file at ``path`` came. What is noted must have reached the disk."""
+        row = (self._relative(path), *half)
+        self._do("insert or replace into halves values (?, ?, ?, ?, ?)", row)
+
+    def forget_half(self, path: str) -> None:
+        """The large file at ``path`` is whole, or begins anew."""
+        if not self._is_new:
+            self._do("delete from halves where path = ?", (self._relative(path),))
+
+    def close(self) -> None:
+        """Nothing is asked or noted after."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _relative(self, path: str) -> bytes:
+        return os.fsencode(path[self._base_length :])
+
+    def _row(self, query: str, path: str) -> tuple[Any, ...] | None:
+        if self._is_new:
+            return None
+        rows = self._do(query, (self._relative(path),))
+        return rows[0] if rows else None
+
+    def _do(
+        self, statement: str, values: Sequence[Any], *, many: bool = False
+    ) -> list[tuple[Any, ...]]:
+        with self._turn:
+            return self._done(statement, values, many=many) if not self._is_lost else []
+
+    def _done(self, statement: str, values: Sequence[Any], *, many: bool) -> list[tuple[Any, ...]]:
+        import sqlite3
+
+        try:
+            database = self._database or self._open()
+            with database:
+                if many:
+                    database.executemany(statement, values)
+                    return []
+                return database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            # A full disk, a file that isn't a database, a filesystem that lies: go on without notes.
+            get_logger().warning("init.state_lost", path=self._path, error=str(error))
+            self._lose()
+            return []
+
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3
+        from urllib.parse import quote
+
+        # No locks of SQLite's own (the destination is locked; they fail on some network filesystems),
+        # and no sync: a kill can't hurt what the kernel has, and after a power failure a row still has
+        # to agree with the file.
+        database = sqlite3.connect(
+            f"file:{quote(self._path)}?vfs=unix-none", uri=True, check_same_thread=False
+        )
+        self._database = database
+        database.execute("pragma synchronous = off")
+        database.execute("pragma journal_mode = truncate")
+        database.executescript(_SCHEMA)
+        self._is_new = False
+        return database
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        with contextlib.suppress(Exception):  # closing a broken database may fail in any way
+            self.close()
+        self._database = None
+        for suffix in ("", "-journal"):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path + suffix)
