@@ -84,6 +84,8 @@ def _folded(name: str) -> str:
 
 
 def _custom(type_: type, value: object) -> object:
+    if type_ is object:
+        return value
     if type_ is Secret and isinstance(value, str):
         return Secret(value)
     raise TypeError("expected text")

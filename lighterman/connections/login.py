@@ -1,0 +1,303 @@
+"""
+The login of an S3 connection, found in its sources at one moment. Id, secret, token and role come from one
+source, the first that has any of them: mounted files, the connection's own env (with the login among its
+``client_kwargs``), the process environment, the SDK's own chain. Region, endpoint and the like are merged,
+options first.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, NoReturn
+
+import msgspec
+
+from lighterman.connections.model import Connection, Mount, Options
+from lighterman.connections.mounted import Found
+from lighterman.connections.names import LOGIN_CLIENT_KWARGS, S3_NAMES, S3Names
+from lighterman.errors import ConfigurationError, CredentialsError
+from lighterman.secret import Secret
+
+FROM"""How the source of a login from mounted files begins."""
+DEFAULT_ROLE_SESSION: Final = "lighterman"
+DEFAULT_ROLE_SECONDS: Final = 3600
+ROLE_SECONDS: Final = (900, 43_200)
+"""What STS takes: AssumeRole, DurationSeconds, in the API reference."""
+
+_TRUE: Final = ("1", "true", "yes", "on")
+_FALSE: Final = ("0", "false", "no", "off")
+_ENDPOINT: Final = re.compile(
+    r"(?:(https?)://)?[^\s/@?#:]+(?::\d{1,5})?(?:/[^\s?#@]*)?|(https?)://\[[0-9a-fA-F:]+\](?::\d{1,5})?/?"
+)
+_REGION: Final = re.compile(r"[A-Za-z0-9._-]+")
+_ROLE_SESSION: Final = re.compile(r"[\w+=,.@-]{2,64}")
+
+
+class S3Login(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How to log in, at one moment. Two equal logins are interchangeable. Without keys, role, web identity
+    and profile, and not anonymous, the SDK's own chain is to be asked.
+    """
+
+    source: str
+    """Where the login came from, for logs: ``files in /etc/secrets/s3``, ``process environment``, …"""
+    anonymous: bool = False
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    role_arn: str | None = None
+    """A role to assume with the keys, with the web identity or, without either, with the SDK's own chain."""
+    role_session_name: str = DEFAULT_ROLE_SESSION
+    role_session_seconds: int = DEFAULT_ROLE_SECONDS
+    sts_endpoint: str | None = None
+    web_identity_token_file: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    endpoint: str | None = None
+    """With its scheme, without a slash at its end; ``None`` for AWS itself."""
+    use_ssl: bool = True
+    verify: bool | str = True
+    """Whether the server's certificate is checked; a path is the CA bundle to check it with."""
+    empty_mounts: tuple[str, ...] = ()
+    """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
+
+
+def other_client_kwargs(options: Options) -> dict[str, object]:
+    """``client_kwargs`` without those that are the login, for the store to pass on."""
+    return {
+        name: value
+        for name, value in options.client_kwargs.items()
+        if name not in LOGIN_CLIENT_KWARGS
+    }
+
+
+_LOGIN_NAMES: Final = (
+    S3Names.ID,
+    S3Names.SECRET,
+    S3Names.TOKEN,
+    S3Names.ROLE,
+    S3Names.WEB_IDENTITY,
+    S3Names.PROFILE,
+)
+
+
+class _Source(NamedTuple):
+    """One place's settings, by their upper-case names."""
+
+    name: str
+    values: Mapping[str, str]
+    is_ambient: bool = False
+
+    def first(self, names: Iterable[str]) -> "_Setting | None":
+        for name in names:
+            if value := self.values.get(name):
+                return _Setting(name, value, self.name)
+        return None
+
+
+class _Setting(NamedTuple):
+    name: str
+    value: str
+    source: str
+
+    def fail(self, what: str, hint: str) -> NoReturn:
+        raise ConfigurationError(f"{self.name} ({self.source}): {what}", hint=hint)
+
+
+def resolve(
+    connection: Connection,
+    mounts: list[Mount],
+    found: dict[str, Found],
+    environ: Mapping[str, str],
+) -> S3Login:
+    """
+    The login by what was ``found`` in the files of ``mounts``, by the connection and the environment.
+    ``CredentialsError`` if a part of it is missing, ``ConfigurationError`` if a setting is malformed; both
+    name the source and the key, never the value.
+    """
+    files = _Source(
+        FROM_FILES + " and ".join(_places(mounts, found)),
+        {name: entry.value for name, entry in found.items()},
+    )
+    own = _env_of(connection)
+    kwargs = _login_kwargs(connection.options)
+    ambient = _Source("process environment", _upper(environ), is_ambient=True)
+    settings = _settings(connection.options, [kwargs, files, own, ambient])
+    if connection.options.anonymous:
+        return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
+    logins = [_login_of(source) for source in (files, kwargs, own, ambient)]
+    if logins[1] and logins[2] and not logins[0]:
+        raise ConfigurationError(
+            f"a login is said twice, in the {kwargs.name} and in the {own.name}",
+            hint="keep one of them",
+        )
+    empty = () if logins[0] else tuple(mount.mount_path or "" for mount in mounts)
+    login = next((login for login in logins if login), {"source": "the SDK's own chain"})
+    return msgspec.structs.replace(settings, **login, empty_mounts=empty)
+
+
+def _places(mounts: list[Mount], found: dict[str, Found]) -> list[str]:
+    """The mounts that hold a part of the login itself."""
+    parts = {found[name].path for names in _LOGIN_NAMES for name in names if name in found}
+    roots = [mount.mount_path or "" for mount in mounts]
+    inside = [root for root in roots if any(f"{path}/".startswith(f"{root}/") for path in parts)]
+    return inside or roots
+
+
+def _upper(environ: Mapping[str, str]) -> dict[str, str]:
+    """Known names, also those that ZenML writes in lower case; the upper-case one counts first."""
+    names = {name: environ.get(name) or environ.get(name.lower()) for name in S3_NAMES}
+    return {name: value for name, value in names.items() if value}
+
+
+def _env_of(connection: Connection) -> _Source:
+    plain = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in connection.env.items()
+    }
+    return _Source("env of the connection", _upper(plain))
+
+
+def _login_kwargs(options: Options) -> _Source:
+    names = {
+        "aws_access_key_id": S3Names.ID,
+        "aws_secret_access_key": S3Names.SECRET,
+        "aws_session_token": S3Names.TOKEN,
+        "region_name": S3Names.REGION,
+        "endpoint_url": S3Names.ENDPOINT,
+        "use_ssl": S3Names.USE_SSL,
+        "verify": S3Names.VERIFY_SSL,
+    }
+    values: dict[str, str] = {}
+    for kwarg, (name, *_) in names.items():
+        value = options.client_kwargs.get(kwarg)
+        if isinstance(value, Secret):
+            value = value.reveal()
+        if value is None:
+            continue
+        if isinstance(value, bool) and kwarg in ("use_ssl", "verify"):
+            value = str(value).lower()
+        if not isinstance(value, str):
+            raise ConfigurationError(
+                f"client_kwargs of the connection: {kwarg} is no text", hint="quote it"
+            )
+        values[name] = value
+    return _Source("client_kwargs of the connection", values)
+
+
+def _login_of(source: _Source) -> dict[str, object]:
+    """The fields of a login that this source alone gives; empty if it has none."""
+    key, secret, token, role, web, profile = (source.first(names) for names in _LOGIN_NAMES)
+    if not any((key, secret, token, role, web, profile)):
+        return {}
+    if not (key and secret) and (key or secret or token):
+        there = key or secret or token
+        missing = S3Names.SECRET[0] if key else S3Names.ID[0]
+        raise CredentialsError(
+            f"{there.name if there else ''} ({source.name}) without {missing}",
+            hint=f"give {missing} in the same place: a login is never put together from several",
+        )
+    if web and not role and not key:
+        raise CredentialsError(
+            f"{web.name} ({source.name}) without {S3Names.ROLE[0]}",
+            hint=f"give {S3Names.ROLE[0]} in the same place: the token is exchanged for that role",
+        )
+    ways = [way for way in (key, web, profile) if way]
+    if len(ways) > 1 and not source.is_ambient:
+        raise ConfigurationError(
+            f"{' and '.join(way.name for way in ways)} ({source.name}) are several logins at once",
+            hint="keep one of them",
+        )
+    # Several in the environment are usual (EKS puts the web identity into every pod): as in the SDK, keys
+    # come first, then the web identity, to which the role belongs; then the profile.
+    if key and web:
+        role = None
+    fields: dict[str, object] = {
+        "source": source.name,
+        "role_session_name": _role_session(source),
+        "role_session_seconds": _role_seconds(source),
+    }
+    if key and secret:
+        fields["access_key_id"] = Secret(key.value)
+        fields["secret_access_key"] = Secret(secret.value)
+        fields["session_token"] = Secret(token.value) if token else None
+    if role:
+        fields["role_arn"] = role.value
+    if web and not key:
+        fields["web_identity_token_file"] = web.value
+    if profile and ways == [profile]:
+        fields["profile"] = profile.value
+    return fields
+
+
+def _role_session(source: _Source) -> str:
+    setting = source.first(S3Names.ROLE_SESSION)
+    if setting is None:
+        return DEFAULT_ROLE_SESSION
+    if not _ROLE_SESSION.fullmatch(setting.value):
+        setting.fail("no name of a session", "2 to 64 letters, digits or any of _ + = , . @ -")
+    return setting.value
+
+
+def _role_seconds(source: _Source) -> int:
+    setting = source.first(S3Names.ROLE_SECONDS)
+    if setting is None:
+        return DEFAULT_ROLE_SECONDS
+    least, most = ROLE_SECONDS
+    if not re.fullmatch(r"[0-9]{1,6}", setting.value) or not least <= int(setting.value) <= most:
+        setting.fail("no number of seconds that STS takes", f"a whole number, {least} to {most}")
+    return int(setting.value)
+
+
+def _settings(options: Options, sources: list[_Source]) -> S3Login:
+    """What is merged across sources: a login without its credentials."""
+
+    def first(names: Iterable[str], said: str | None = None, option: str = "") -> _Setting | None:
+        if said:
+            return _Setting(option, said, "options of the connection")
+        return next((setting for source in sources if (setting := source.first(names))), None)
+
+    region = first(S3Names.REGION, options.region, "region")
+    if region and not _REGION.fullmatch(region.value):
+        region.fail("no name of a region", "write it like eu-west-1")
+    ssl = first(S3Names.USE_SSL)
+    use_ssl = _switch(ssl) if ssl else True
+    endpoint_setting = first(S3Names.ENDPOINT, options.endpoint, "endpoint")
+    endpoint = _url(endpoint_setting, use_ssl=use_ssl) if endpoint_setting else None
+    sts = first(S3Names.STS_ENDPOINT)
+    return S3Login(
+        source="",
+        region=region.value if region else None,
+        endpoint=endpoint,
+        use_ssl=endpoint.startswith("https") if endpoint else use_ssl,
+        verify=_verify(options, first(S3Names.VERIFY_SSL), first(S3Names.CA_BUNDLE)),
+        sts_endpoint=_url(sts, use_ssl=True) if sts else None,
+    )
+
+
+def _verify(options: Options, setting: _Setting | None, bundle: _Setting | None) -> bool | str:
+    if options.ca_bundle:
+        return options.ca_bundle
+    verify: bool | str = True
+    if setting:
+        verify = setting.value if "/" in setting.value else _switch(setting)
+    return bundle.value if bundle and verify is True else verify
+
+
+def _switch(setting: _Setting) -> bool:
+    value = setting.value.strip().lower()
+    hint = "write true or false"
+    if setting.name in S3Names.VERIFY_SSL:
+        hint += ", or the path of a CA bundle, with a slash in it"
+    if value not in _TRUE + _FALSE:
+        setting.fail("neither true nor false", hint)
+    return value in _TRUE
+
+
+def _url(setting: _Setting, *, use_ssl: bool) -> str:
+    """An endpoint with its scheme; one that was written without gets it by ``AWS_USE_SSL``."""
+    value = setting.value.rstrip("/")
+    if not _ENDPOINT.fullmatch(value):
+        setting.fail("no URL of an endpoint", "write it like https://minio.example:9000")
+    if "://" not in value:
+        value = f"{'https' if use_ssl else 'http'}://{value}"
+    return value
