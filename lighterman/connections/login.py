@@ -17,7 +17,8 @@ from lighterman.connections.names import LOGIN_CLIENT_KWARGS, S3_NAMES, S3Names
 from lighterman.errors import ConfigurationError, CredentialsError
 from lighterman.secret import Secret
 
-FROM"""How the source of a login from mounted files begins."""
+FROM_FILES: Final = "files in "
+"""How the source of a login from mounted files begins."""
 DEFAULT_ROLE_SESSION: Final = "lighterman"
 DEFAULT_ROLE_SECONDS: Final = 3600
 ROLE_SECONDS: Final = (900, 43_200)
