@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sidecar.globs import Names
-from sidecar.states import RelPath
+from sidecar.states import RelPath, join
 
 LIVE_PATIENCE: Final = 10
 """A live file is sent at most a tenth of the time: the contract's "10 × its last upload"."""
@@ -119,7 +119,7 @@ class Settle:
     def directory_gone(self, directory: RelPath) -> None:
         """As ``gone`` for each file right below ``directory``."""
         for name in list(self._directories.get(directory, ())):
-            self.gone(RelPath(f"{directory}/{name}" if directory else name))
+            self.gone(join(directory, name))
 
     # What a reconcile tells
 
@@ -133,7 +133,7 @@ class Settle:
             return
         if at_rest:
             entry.being_written = False
-        if entry.due is None and not entry.in_flight:
+        if entry.due is None:
             entry.first_event = now
             self._schedule(path, entry, max(now, self._earliest(path, entry)))
 
@@ -172,11 +172,14 @@ class Settle:
         for directory, entries in self._directories.items():
             for name, entry in entries.items():
                 if not entry.in_flight:
-                    yield RelPath(f"{directory}/{name}" if directory else name)
+                    yield join(directory, name)
 
-    def is_waiting(self, path: RelPath) -> bool:
-        """Whether the path is known, be it in flight or not."""
-        return self._find(path) is not None
+    def flying(self) -> Iterator[RelPath]:
+        """Every path that is in flight."""
+        for directory, entries in self._directories.items():
+            for name, entry in entries.items():
+                if entry.in_flight:
+                    yield join(directory, name)
 
     def sent(self, path: RelPath, now: float, took_seconds: float) -> None:
         """Its state is in the bucket, or there is nothing to send; what happened since counts anew."""
@@ -192,6 +195,7 @@ class Settle:
         entry = self._landed(path)
         if entry.due is None:
             entry.being_written = True
+            entry.first_event = now
         self._rest(path, entry, now)
 
     def changed(self, path: RelPath, now: float, retry_after_seconds: float) -> None:
@@ -320,7 +324,7 @@ class Settle:
         """After its landing: what happened meanwhile is due, an awaited close is awaited, else done."""
         if entry.due is not None:
             self._schedule(path, entry, max(now, entry.due))
-        elif not entry.being_written and not (
-            entry.first_event is not None and self._names.is_temporary(path)
-        ):
+        elif entry.first_event is None:
             self._drop(path)
+        else:  # it waits for its close or for the drain, which may have come meanwhile
+            self._schedule(path, entry, now)

@@ -1,0 +1,29 @@
+"""What the flags of ``sidecar``, ``run`` and ``sync`` amount to."""
+
+from typing import Literal, NamedTuple
+
+from sidecar.globs import LIVE
+
+
+class Options(NamedTuple):
+    """Defaults are the contract's."""
+
+    root: str
+    """The real path of the outputs."""
+    prefix: str
+    """Where in the bucket they go, the connection's own root included."""
+    state: str
+    """The directory of the journal."""
+    settle_seconds: float = 1.0
+    reconcile_seconds: float = 300.0
+    grace_seconds: float = 30.0
+    max_delay_seconds: float = 30.0
+    native: bool = False
+    """SIGTERM says that main has ended; else it only begins the grace."""
+    once: bool = False
+    """Main has ended before the start: one reconcile, no watching."""
+    done_file: str | None = None
+    deletes: Literal["keep", "mirror"] = "keep"
+    live: tuple[str, ...] = LIVE
+    exclude: tuple[str, ...] = ()
+    workers: int = 16

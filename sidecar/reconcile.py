@@ -1,0 +1,220 @@
+"""
+Runs walks in a thread of their own, a bounded piece at a time, and decides what of their finds may go:
+a file that somebody may still be writing needs to be seen equal twice.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lighterman.clock import Clock
+from lighterman.log import get_logger
+from lighterman.transfer.tally import Tally
+from sidecar.dispatch import Dispatch
+from sidecar.globs import Names
+from sidecar.journal import Journal
+from sidecar.loop import Done, Failed, Loop
+from sidecar.states import FileState, RelPath, printable
+from sidecar.walk import Dirty, Look, vanished, walk
+
+WALK_SHARE: Final = 100
+"""A walk is at most a hundredth of the time: the contract's "never oftener than 100 ×"."""
+SECOND_LOOK_SECONDS: Final = 10.0
+MOST_HELD: Final = 20_000
+MOST_SAID: Final = 1000
+_CAP_LEASE: Final = 28
+"""linux/capability.h"""
+
+
+@dataclass
+class Walked:
+    """What one walk amounted to."""
+
+    seconds: float = 0.0
+    """Time spent looking, without the waiting for room."""
+    files: int = 0
+    dirty: int = 0
+    unreadable: set[RelPath] = field(default_factory=set)
+    absent: set[RelPath] = field(default_factory=set)
+    """Paths that the journal has and the outputs lack; looked for where deletes are mirrored."""
+
+
+class Reconciler:
+    """One walk at a time. Lives in the main thread."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        dispatch: Dispatch,
+        *,
+        root: str,
+        names: Names,
+        journal: Journal,
+        clock: Clock,
+        tally: Tally,
+        interval_seconds: float,
+        seeks_absent: bool,
+        watch: Callable[[RelPath], object],
+    ) -> None:
+        self._loop = loop
+        self._dispatch = dispatch
+        self._root = root
+        self._names = names
+        self._journal = journal
+        self._clock = clock
+        self._tally = tally
+        self._interval_seconds = interval_seconds
+        self._seeks_absent = seeks_absent
+        self._watch = watch
+        self._looks: queue.Queue[Look] = queue.Queue(maxsize=2)
+        self._abandoned = threading.Event()
+        self._walk: Walked | None = None
+        self._ended: Done[None] | Failed | None = None
+        self._final = False
+        self._held: dict[RelPath, FileState] = {}
+        self._holding: dict[RelPath, FileState] = {}
+        self._said: set[RelPath] = set()
+        self._may_ask_of_all = _has_capability(_CAP_LEASE)
+        self.due: float | None = None
+        """When the next one is due; ``None`` while one is under way."""
+        self.last: Walked | None = None
+
+    @property
+    def is_walking(self) -> bool:
+        """Whether a walk is under way."""
+        return self._walk is not None
+
+    def hasten(self, within_seconds: float = 0.0) -> None:
+        """Walk soon: events were lost."""
+        when = self._clock.monotonic() + within_seconds
+        self.due = when if self.due is None else min(self.due, when)
+
+    def start(self, *, final: bool) -> None:
+        """Begin a walk. A ``final`` one takes files as they are, open or not."""
+        self._walk = Walked()
+        self._ended = None
+        self._final = final
+        self._holding = {}
+        self.due = None
+        self._abandoned = threading.Event()
+        self._looks = queue.Queue(maxsize=2)
+        walked, looks, abandoned = self._walk, self._looks, self._abandoned
+
+        def note_end(end: Done[None] | Failed) -> None:
+            if isinstance(end, Failed):
+                raise end.error
+            if self._walk is walked:
+                self._ended = end
+
+        self._loop.in_background(
+            "walk", lambda: self._look_around(walked, looks, abandoned), note_end
+        )
+
+    def abandon(self) -> None:
+        """Let go of a walk that is under way: another is to begin."""
+        self._abandoned.set()
+        self._walk = None
+
+    def pump(self) -> bool:
+        """Hand on what the walk found, as there is room. True when it ended with this."""
+        if self._walk is None:
+            return False
+        while self._dispatch.wants_more:
+            try:
+                look = self._looks.get_nowait()
+            except queue.Empty:
+                break
+            self._take(look, self._walk)
+        if self._ended is None or not self._looks.empty():
+            return False
+        self._finish(self._walk)
+        return True
+
+    # In the walk's thread
+
+    def _look_around(
+        self, walked: Walked, looks: "queue.Queue[Look]", abandoned: threading.Event
+    ) -> None:
+        began = self._clock.monotonic()
+        waited_seconds = 0.0
+        directories: set[RelPath] = set()
+        for look in walk(self._root, self._names, self._journal, self._watch):
+            if self._seeks_absent:
+                directories.add(look.directory)
+                walked.absent.update(look.absent)
+            full_at = self._clock.monotonic()
+            while not abandoned.is_set():
+                try:
+                    looks.put(look, timeout=1.0)
+                    break
+                except queue.Full:
+                    continue
+            if abandoned.is_set():
+                return
+            self._loop.post(_nothing)
+            waited_seconds += self._clock.monotonic() - full_at
+        if self._seeks_absent:
+            walked.absent.update(vanished(self._names, self._journal, directories))
+        walked.seconds = self._clock.monotonic() - began - waited_seconds
+
+    # In the main thread
+
+    def _take(self, look: Look, walked: Walked) -> None:
+        walked.files += look.clean + len(look.dirty)
+        walked.dirty += len(look.dirty)
+        if self.last is None:  # what was there before this start
+            self._tally.skip(look.clean)
+        if look.unreadable:
+            walked.unreadable.add(look.directory)
+            self._dispatch.unreadable(look.directory, look.unreadable)
+        for skipped in look.skipped:
+            if skipped.path not in self._said and len(self._said) < MOST_SAID:
+                self._said.add(skipped.path)
+                get_logger().warning(
+                    "sidecar.skipped", path=printable(skipped.path), why=skipped.why
+                )
+        if look.is_empty:
+            self._dispatch.mark(look.directory)
+        self._dispatch.found(dirty.path for dirty in look.dirty if self._may_go(dirty))
+
+    def _may_go(self, dirty: Dirty) -> bool:
+        """Whoever may ask the kernel about open writers asks it at the upload; else two walks agree."""
+        if self._final or self._may_ask_of_all or dirty.owner == os.geteuid():
+            return True
+        if self._names.is_live(dirty.path) or self._held.get(dirty.path) == dirty.state:
+            return True
+        if len(self._holding) < MOST_HELD:
+            self._holding[dirty.path] = dirty.state
+        return False
+
+    def _finish(self, walked: Walked) -> None:
+        self._walk = None
+        self.last = walked
+        self._held = self._holding
+        self._dispatch.readable_but(walked.unreadable)
+        wait_seconds = SECOND_LOOK_SECONDS if self._held else self._interval_seconds
+        self.due = self._clock.monotonic() + max(wait_seconds, WALK_SHARE * walked.seconds)
+        get_logger().info(
+            "sidecar.reconciled",
+            files=walked.files,
+            dirty=walked.dirty,
+            seconds=round(walked.seconds, 3),
+        )
+
+
+def _nothing() -> None:
+    """Wakes the loop."""
+
+
+def _has_capability(number: int) -> bool:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> number & 1)
+    except OSError:  # no /proc: only its own files
+        pass
+    return False
