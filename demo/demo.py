@@ -35,7 +35,8 @@ def main() -> int:
 
 def demo(place: Place, directory: Path) -> int:
     for name in ("job.yaml", place.catalog, "train.py"):
-        shutil.copy(HERE / name, directory)
+        text = (HERE / name).read_text()
+        (directory / name).write_text(text.replace("/demo/", f"{directory}/"))
     place.fill("datasets", dataset())
     place.fill("results", {})
 
@@ -101,7 +102,7 @@ def lighterman(directory: Path, command: str, *arguments: str) -> None:
         check=False,
     ).returncode
     if report.exists():
-        print("report:", json.dumps(json.loads(report.read_text()), indent=2))
+        print("report:", json.dumps(json.loads(report.read_text()), indent=2), end="\n\n")
     if code:
         sys.exit(code)
 
