@@ -123,7 +123,7 @@ class Outputs:
         finally:
             os.close(descriptor)
 
-    def keys(self) -> list[str]:
+    def listed_keys(self) -> list[str]:
         return [entry.key for page in self.store.pages("") for entry in page]
 
     def open_uploads(self) -> list[str]:
