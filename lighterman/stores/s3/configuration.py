@@ -1,0 +1,244 @@
+"""
+From a connection and its login to what the engines are told: endpoint, region, addressing, TLS, proxy,
+checksums. Decisions only; nothing is opened here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from lighterman.connections.credentials import S3Login, other_client_kwargs
+from lighterman.connections.model import Bucket, Connection
+from lighterman.errors import ConfigurationError
+from lighterman.stores.s3.failures import Place
+
+DEFAULT_REGION: Final = "us-east-1"
+CONNECT_SECONDS: Final = 10.0
+"""How long a connection may take to open; a pod's first packets can be slow to find their way."""
+USER_AGENT: Final = "lighterman"
+
+_AWS_SUFFIXES: Final = {
+    "cn-": "amazonaws.com.cn",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "": "amazonaws.com",
+}
+_DNS_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+"""A bucket that can be one label of a host name, also under a wildcard certificate (no dots)."""
+
+Checksums = Literal["when_supported", "when_required"]
+
+
+class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the engines need to know beside the credentials."""
+
+    connection: str
+    bucket: str
+    prefix: str
+    region: str
+    endpoint: str
+    """Scheme, host and port, with a path where the endpoint has one; no slash at its end, no bucket."""
+    custom_endpoint: bool
+    virtual: bool
+    """The bucket is a part of the host name."""
+    verify: bool | str
+    """A path is that of a CA bundle."""
+    proxy: str | None
+    checksums: Checksums
+    anonymous: bool
+    login: str
+    """Where the credentials came from, for error texts."""
+    connect_seconds: float
+    stall_seconds: float
+    concurrency: int
+    user_agent: str
+    requester_pays: bool
+    storage_class: str | None
+    write_kwargs: dict[str, object]
+    """Parameters of every upload call, by botocore's names."""
+    client_kwargs: dict[str, object]
+    config_kwargs: dict[str, object]
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the bucket, without a slash at its end."""
+        if not self.virtual:
+            return f"{self.endpoint}/{self.bucket}"
+        scheme, _, rest = self.endpoint.partition("://")
+        return f"{scheme}://{self.bucket}.{rest}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.connection, self.bucket, self.endpoint, self.region, self.login)
+
+    @property
+    def customer_key_headers(self) -> dict[str, str]:
+        """What a request must carry to read objects that are encrypted with the customer's own key."""
+        return {
+            header: str(self.write_kwargs[name])
+            for name, header in _CUSTOMER_KEY.items()
+            if name in self.write_kwargs
+        }
+
+    @property
+    def md5_etags(self) -> bool:
+        """False where what is written gets an ETag that isn't made of MD5s."""
+        encryption = str(self.write_kwargs.get("ServerSideEncryption", ""))
+        return not encryption.startswith("aws:kms") and not self.customer_key_headers
+
+
+_CUSTOMER_KEY: Final = {
+    "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
+    "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
+    "SSECustomerKeyMD5": "x-amz-server-side-encryption-customer-key-MD5",
+}
+
+
+def configured(
+    connection: Connection,
+    login: S3Login,
+    environ: Mapping[str, str],
+    *,
+    stall_seconds: float,
+    concurrency: int,
+) -> S3Settings:
+    """Everything that the connection, its login and the environment say, decided. ``ConfigurationError``."""
+    options = connection.options
+    config = dict(options.config_kwargs)
+    bucket, prefix = _bucket_and_prefix(connection)
+    region = login.region or _text(config, "region_name") or DEFAULT_REGION
+    endpoint = login.endpoint or _endpoint(region, use_ssl=login.use_ssl)
+    anonymous = login.anonymous or config.get("signature_version") == "unsigned"
+    return S3Settings(
+        connection=connection.name,
+        bucket=bucket,
+        prefix=prefix,
+        region=region,
+        endpoint=endpoint,
+        custom_endpoint=login.endpoint is not None,
+        virtual=_is_virtual(options.addressing_style, config, endpoint, bucket),
+        verify=login.verify,
+        proxy=options.proxy
+        or _configured_proxy(config, endpoint)
+        or _ambient_proxy(environ, endpoint),
+        checksums=_checksums(options.checksums, config, endpoint),
+        anonymous=anonymous,
+        login=_described(login),
+        connect_seconds=_seconds(config, "connect_timeout", CONNECT_SECONDS),
+        stall_seconds=_seconds(config, "read_timeout", stall_seconds),
+        concurrency=max(1, concurrency),
+        user_agent=_user_agent(config),
+        requester_pays=options.requester_pays,
+        storage_class=options.storage_class,
+        write_kwargs=_write_kwargs(connection),
+        client_kwargs=other_client_kwargs(options),
+        config_kwargs=config,
+    )
+
+
+def _bucket_and_prefix(connection: Connection) -> tuple[str, str]:
+    if not isinstance(connection.schema, Bucket):
+        raise ConfigurationError(
+            f"connection {connection.name!r} of kind s3 names no bucket",
+            hint="give its schema a bucket: s3://NAME",
+            connection=connection.name,
+        )
+    bucket, _, prefix = connection.schema.bucket.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ConfigurationError(
+            f"connection {connection.name!r} names no bucket: {connection.schema.bucket!r}",
+            hint="write it as s3://NAME or s3://NAME/PREFIX",
+            connection=connection.name,
+        )
+    return bucket, prefix.strip("/")
+
+
+def _endpoint(region: str, *, use_ssl: bool) -> str:
+    suffix = next(end for start, end in _AWS_SUFFIXES.items() if region.startswith(start))
+    return f"{'https' if use_ssl else 'http'}://s3.{region}.{suffix}"
+
+
+def is_aws(endpoint: str) -> bool:
+    """Whether an endpoint is AWS's own."""
+    host = urlsplit(endpoint).hostname or ""
+    return any(host.endswith("." + suffix) for suffix in _AWS_SUFFIXES.values())
+
+
+def _is_virtual(style: str, config: dict[str, object], endpoint: str, bucket: str) -> bool:
+    if style == "auto":
+        s3 = config.get("s3")
+        style = str(s3.get("addressing_style", "auto")) if isinstance(s3, dict) else "auto"
+    if style == "auto":
+        return is_aws(endpoint) and _DNS_NAME.fullmatch(bucket) is not None
+    return style == "virtual"
+
+
+def _checksums(said: Checksums | None, config: dict[str, object], endpoint: str) -> Checksums:
+    if said:
+        return said
+    configured = config.get("request_checksum_calculation")
+    if configured == "when_supported" or configured == "when_required":  # noqa: PLR1714  # mypy narrows only so
+        return configured
+    # Many stores that aren't AWS refuse the checksums that AWS's own SDKs send by default.
+    return "when_supported" if is_aws(endpoint) else "when_required"
+
+
+def _configured_proxy(config: dict[str, object], endpoint: str) -> str | None:
+    proxies = config.get("proxies")
+    found = proxies.get(urlsplit(endpoint).scheme) if isinstance(proxies, dict) else None
+    return str(found) if found else None
+
+
+def _ambient_proxy(environ: Mapping[str, str], endpoint: str) -> str | None:
+    scheme = urlsplit(endpoint).scheme
+    proxy = _either_case(environ, f"{scheme}_proxy") or _either_case(environ, "all_proxy")
+    if not proxy:
+        return None
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
+
+    host = urlsplit(endpoint).netloc.rpartition("@")[2]
+    if proxy_bypass_environment(host, {"no": _either_case(environ, "no_proxy") or ""}):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _either_case(environ: Mapping[str, str], name: str) -> str | None:
+    return environ.get(name) or environ.get(name.upper())
+
+
+def _seconds(config: dict[str, object], name: str, default: float) -> float:
+    value = config.get(name)
+    return float(value) if isinstance(value, (int, float)) else default
+
+
+def _text(config: dict[str, object], name: str) -> str:
+    value = config.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _user_agent(config: dict[str, object]) -> str:
+    return " ".join(
+        filter(None, (_text(config, "user_agent") or USER_AGENT, _text(config, "user_agent_extra")))
+    )
+
+
+def _write_kwargs(connection: Connection) -> dict[str, object]:
+    """The options as parameters of upload calls; what ``s3_additional_kwargs`` says wins."""
+    options = connection.options
+    kwargs: dict[str, object] = {}
+    if options.acl:
+        kwargs["ACL"] = options.acl
+    if options.kms_key:
+        kwargs |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": options.kms_key}
+    if options.tags:
+        kwargs["Tagging"] = urlencode(options.tags)
+    return kwargs | options.s3_additional_kwargs
+
+
+def _described(login: S3Login) -> str:
+    if not login.empty_mounts:
+        return login.source
+    return f"{login.source}, as there are none in {' and '.join(login.empty_mounts)}"

@@ -1,0 +1,252 @@
+"""
+What went wrong, in our words: every engine's error becomes a ``Failure`` (a status and S3's error code, or
+a broken connection), and one table says what it means and how to mend it.
+
+Foreign texts are looked at, never passed on: a URL or header in them could hold a credential.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from lighterman.errors import (
+    BucketMissingError,
+    CannotWriteError,
+    ConfigurationError,
+    CredentialsError,
+    LightermanError,
+    SlowDownError,
+    SourceChangedError,
+    SourceMissingError,
+    TransientError,
+    UploadMissingError,
+)
+
+
+class Place(NamedTuple):
+    """What an error's text says about where it happened."""
+
+    connection: str
+    bucket: str
+    endpoint: str
+    region: str
+    login: str
+    """Where the credentials came from."""
+
+
+class Failure(NamedTuple):
+    """One answer that is no success."""
+
+    status: int
+    code: str = ""
+    region: str = ""
+    """The right one, where the store tells it."""
+
+
+_LOGIN_HINTS: Final = {
+    "InvalidAccessKeyId": "the store doesn't know this access key: check AWS_ACCESS_KEY_ID, and that it belongs to this endpoint",
+    "SignatureDoesNotMatch": "the secret doesn't fit the access key: check AWS_SECRET_ACCESS_KEY (a character lost in copying?)",
+    "AccessDenied": "the login is known but may not do this: check the bucket's policy and the user's or role's permissions",
+    "ExpiredToken": "the session token has expired: renew the credentials",
+    "InvalidToken": "the session token isn't valid here: check AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "this machine's clock is off by more than 15 minutes: set it",
+}
+_LOGIN_CODES: Final = {
+    *_LOGIN_HINTS,
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthFailure",
+    "ExpiredTokenException",
+    "IDPRejectedClaim",
+    "InvalidClientTokenId",
+    "InvalidIdentityToken",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "TokenRefreshRequired",
+    "UnauthorizedAccess",
+    "XMinioInvalidAccessKeyId",
+}
+_REGION_CODES: Final = {
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "Redirect",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+}
+_SLOW_CODES: Final = {
+    "SlowDown",
+    "SlowDownRead",
+    "SlowDownWrite",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "BandwidthLimitExceeded",
+}
+_TRANSIENT_CODES: Final = {
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "InternalError",
+    "IncompleteBody",
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "PriorRequestNotComplete",
+}
+_FULL_CODES: Final = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "KeyTooLongError"}
+
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
+_REGION: Final = re.compile(r"<Region>\s*([\w-]+)\s*</Region>")
+_ENDPOINT_REGION: Final = re.compile(r"<Endpoint>[^<]*?s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)")
+_CERTIFICATE: Final = re.compile(r"certificate|UnknownIssuer|NotValidForName", re.IGNORECASE)
+_NO_NAME: Final = re.compile(
+    r"dns error|resolv|Name or service not known|getaddrinfo|No address associated"
+    r"|Temporary failure in name resolution",
+    re.IGNORECASE,
+)
+_REFUSED: Final = re.compile(r"Connection ?refused", re.IGNORECASE)
+_TIMEOUT: Final = re.compile(r"timed ?out|timeout", re.IGNORECASE)
+
+
+def from_text(text: str) -> Failure | None:
+    """The failure that an engine's text quotes (a status, and S3's XML); ``None`` if it quotes none."""
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is None and code is None:
+        return None
+    region = _REGION.search(text) or _ENDPOINT_REGION.search(text)
+    return Failure(
+        int(status[1]) if status else 400, code[1] if code else "", region[1] if region else ""
+    )
+
+
+def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+    """The failure that an HTTP answer tells."""
+    found = from_text(body[:65536].decode("utf-8", "replace"))
+    region = headers.get("x-amz-bucket-region") or (found.region if found else "")
+    return Failure(status, found.code if found else "", region)
+
+
+def explained(
+    place: Place,
+    failure: Failure,
+    key: str = "",
+    *,
+    on_condition: type[LightermanError] = SourceChangedError,
+) -> LightermanError:
+    """
+    The error that a failed request is to its caller. ``on_condition`` is what a condition of the request
+    (412) means: of a pinned read ``SourceChangedError``, of a write ``ConditionFailedError``.
+    """
+    kind, message, hint = _meaning(place, failure, key, on_condition)
+    return kind(message, hint=hint, connection=place.connection, key=key)
+
+
+_Meaning: TypeAlias = tuple[type[LightermanError], str, str]
+"""The error's class, its message and its hint."""
+
+
+def _meaning(
+    place: Place, failure: Failure, key: str, on_condition: type[LightermanError]
+) -> _Meaning:
+    bucket = f"bucket {place.bucket!r} at {place.endpoint}"
+    what = f"{key!r} in {bucket}" if key else bucket
+    said = f"{failure.status} {failure.code}".strip()
+    return (
+        _of_code(failure.code, bucket, what, said)
+        or _of_region(place, failure, bucket, said)
+        or _of_load(place, failure, what, said)
+        or _of_login(place, failure, what, said)
+        or _of_status(place, failure, what, said, on_condition)
+    )
+
+
+def _of_code(code: str, bucket: str, what: str, said: str) -> _Meaning | None:
+    if code == "NoSuchBucket":
+        hint = "correct the connection's bucket or endpoint, or create the bucket"
+        return BucketMissingError, f"there is no {bucket}", hint
+    if code == "NoSuchUpload":
+        return UploadMissingError, f"the store knows no such upload of {what}", ""
+    if code in {"InvalidPart", "InvalidPartOrder"}:
+        return UploadMissingError, f"the upload of {what} lacks a part ({said})", ""
+    if code == "InvalidObjectState":
+        hint = "restore the object first"
+        return SourceMissingError, f"{what} is archived: its bytes can't be read", hint
+    if code in _FULL_CODES:
+        return CannotWriteError, f"the store won't take {what} ({said})", ""
+    return None
+
+
+def _of_region(place: Place, failure: Failure, bucket: str, said: str) -> _Meaning | None:
+    is_another = failure.region and failure.region != place.region
+    redirects = failure.code in _REGION_CODES or failure.status in {301, 307}
+    if not redirects and not (is_another and failure.status in {400, 403}):
+        return None
+    if not is_another:
+        message = f"{bucket} is not in region {place.region} ({said})"
+        hint = "set the connection's region (AWS_REGION, or options.region) to the bucket's"
+        return ConfigurationError, message, hint
+    message = f"{bucket} is in region {failure.region}, not in {place.region} ({said})"
+    return ConfigurationError, message, f"set the connection's region to {failure.region}"
+
+
+def _of_load(place: Place, failure: Failure, what: str, said: str) -> _Meaning | None:
+    if failure.status in {429, 503} or failure.code in _SLOW_CODES:
+        return SlowDownError, f"{place.endpoint} asks for fewer requests ({said})", ""
+    is_down = failure.status >= 500 and failure.status != 501
+    if is_down or failure.status == 408 or failure.code in _TRANSIENT_CODES:
+        return TransientError, f"{place.endpoint} failed at {what} ({said})", ""
+    return None
+
+
+def _of_login(place: Place, failure: Failure, what: str, said: str) -> _Meaning | None:
+    if failure.code not in _LOGIN_CODES and failure.status not in {401, 403}:
+        return None
+    hint = _LOGIN_HINTS.get(failure.code, _LOGIN_HINTS["AccessDenied"])
+    message = (
+        f"{place.endpoint} refuses the login to {what} ({said}; credentials from {place.login})"
+    )
+    return CredentialsError, message, hint
+
+
+def _of_status(
+    place: Place, failure: Failure, what: str, said: str, on_condition: type[LightermanError]
+) -> _Meaning:
+    if failure.status == 404:
+        return SourceMissingError, f"there is no {what}", ""
+    if failure.status == 412:
+        return on_condition, f"{what} is not in the state that was expected ({said})", ""
+    if failure.status == 416:
+        return SourceChangedError, f"{what} is shorter than it was ({said})", ""
+    return (
+        ConfigurationError,
+        f"{place.endpoint} doesn't take the request for {what} ({said})",
+        "a store that isn't AWS may want options.checksums: when_required or another addressing_style",
+    )
+
+
+def broken(place: Place, text: str, key: str = "") -> LightermanError:
+    """What it means that no answer came; ``text`` is what the engine says about it."""
+    if _CERTIFICATE.search(text):
+        return ConfigurationError(
+            f"the certificate of {place.endpoint} isn't trusted, or is for another name",
+            hint="give the connection the CA that signed it: options.ca_bundle or AWS_CA_BUNDLE",
+            connection=place.connection,
+            key=key,
+        )
+    if _NO_NAME.search(text):
+        why, hint = "its name doesn't resolve", "check the endpoint's spelling, and the DNS"
+    elif _REFUSED.search(text):
+        why, hint = (
+            "it refuses the connection",
+            "check the endpoint's host and port, and its health",
+        )
+    elif _TIMEOUT.search(text):
+        why, hint = "no answer came in time", ""
+    else:
+        why, hint = "the connection broke", ""
+    return TransientError(
+        f"no answer from {place.endpoint}: {why}", hint=hint, connection=place.connection, key=key
+    )

@@ -1,0 +1,200 @@
+"""Uploads by parts, and copies inside the store, through botocore's client."""
+
+import math
+from typing import Any, Final
+
+from lighterman.errors import (
+    ConditionFailedError,
+    LightermanError,
+    SourceMissingError,
+    UploadMissingError,
+)
+from lighterman.stores.contract import (
+    Attributes,
+    ETag,
+    Key,
+    OpenUpload,
+    Part,
+    UploadLimits,
+    Window,
+)
+from lighterman.stores.s3 import attributes as metadata
+from lighterman.stores.s3.client import Client
+from lighterman.stores.windows import WindowBody
+
+MIB: Final = 1024 * 1024
+LIMITS: Final = UploadLimits(5 * MIB, 5 * 1024 * MIB, 10_000)
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+COPY_LIMIT_BYTES: Final = 5 * 1024 * MIB
+"""CopyObject takes no more (API reference, CopyObject); above it the copy goes by parts."""
+COPY_PART_BYTES: Final = 512 * MIB
+
+
+def object_parameters(attributes: Attributes, key: str) -> dict[str, Any]:
+    """What a call that makes an object is told of its attributes."""
+    parameters: dict[str, Any] = {"Metadata": metadata.to_metadata(attributes, key)}
+    if attributes.content_type:
+        parameters["ContentType"] = attributes.content_type
+    return parameters
+
+
+def begin(client: Client, key: Key, attributes: Attributes) -> str:
+    answer = client.call("CreateMultipartUpload", key, object_parameters(attributes, key))
+    return str(answer["UploadId"])
+
+
+def send_part(client: Client, key: Key, upload_id: str, number: int, window: Window) -> Part:
+    answer = _of_upload(
+        client,
+        "UploadPart",
+        key,
+        {
+            "UploadId": upload_id,
+            "PartNumber": number,
+            "Body": WindowBody(window),
+            "ContentLength": window.size_bytes,
+        },
+    )
+    return Part(number, _bare(answer["ETag"]), window.size_bytes)
+
+
+def sent_parts(client: Client, key: Key, upload_id: str) -> list[Part]:
+    parts: list[Part] = []
+    marker = 0
+    while True:
+        query = {"UploadId": upload_id, "PartNumberMarker": marker}
+        answer = _of_upload(client, "ListParts", key, query)
+        parts += [
+            Part(part["PartNumber"], _bare(part["ETag"]), part["Size"])
+            for part in answer.get("Parts", ())
+        ]
+        if not answer.get("IsTruncated"):
+            return parts
+        marker = answer["NextPartNumberMarker"]
+
+
+def finish(client: Client, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    """The object's ETag; ``""`` where the store doesn't tell it here (Ceph)."""
+    listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in sorted(parts)]
+    answer = _of_upload(
+        client,
+        "CompleteMultipartUpload",
+        key,
+        {"UploadId": upload_id, "MultipartUpload": {"Parts": listed}},
+    )
+    return _bare(answer.get("ETag") or "")
+
+
+def abandon(client: Client, key: Key, upload_id: str) -> None:
+    try:
+        client.call("AbortMultipartUpload", key, {"UploadId": upload_id})
+    except (UploadMissingError, SourceMissingError):
+        return
+
+
+def open_uploads(client: Client, prefix: str) -> list[OpenUpload]:
+    from urllib.parse import unquote_plus
+
+    found: list[OpenUpload] = []
+    markers: dict[str, str] = {}
+    while True:
+        answer = client.call(
+            "ListMultipartUploads",
+            None,
+            {"Prefix": prefix, "EncodingType": "url", **markers},
+        )
+        is_quoted = answer.get("EncodingType") == "url"
+        for upload in answer.get("Uploads", ()):
+            key = unquote_plus(upload["Key"]) if is_quoted else upload["Key"]
+            begun = upload["Initiated"].timestamp()
+            found.append(OpenUpload(Key(key), upload["UploadId"], begun))
+        if not answer.get("IsTruncated"):
+            return found
+        key_marker = answer["NextKeyMarker"]
+        markers = {
+            "KeyMarker": unquote_plus(key_marker) if is_quoted else key_marker,
+            "UploadIdMarker": answer["NextUploadIdMarker"],
+        }
+
+
+def put(
+    client: Client,
+    key: Key,
+    window: Window,
+    attributes: Attributes,
+    *,
+    only_if_absent: bool,
+) -> ETag:
+    parameters = object_parameters(attributes, key)
+    parameters |= {"Body": WindowBody(window), "ContentLength": window.size_bytes}
+    if only_if_absent:
+        parameters["IfNoneMatch"] = "*"
+    answer = client.call("PutObject", key, parameters, on_condition=ConditionFailedError)
+    return _bare(answer["ETag"])
+
+
+def copy_whole(
+    client: Client, bucket: str, source: Key, etag: ETag, target: Key, attributes: Attributes
+) -> ETag:
+    answer = client.call(
+        "CopyObject",
+        target,
+        {
+            "CopySource": {"Bucket": bucket, "Key": source},
+            "CopySourceIfMatch": etag,
+            "MetadataDirective": "REPLACE",
+            **object_parameters(attributes, target),
+        },
+    )
+    return _bare(answer["CopyObjectResult"]["ETag"])
+
+
+def copy_by_parts(
+    client: Client,
+    bucket: str,
+    source: Key,
+    etag: ETag,
+    target: Key,
+    attributes: Attributes,
+    *,
+    size_bytes: int,
+    part_bytes: int,
+) -> ETag:
+    """As ``copy_whole``, above its limit. An upload that fails is abandoned."""
+    part_bytes = max(part_bytes, math.ceil(size_bytes / LIMITS.most_parts))
+    upload_id = begin(client, target, attributes)
+    try:
+        parts = []
+        for number, start in enumerate(range(0, size_bytes, part_bytes), start=1):
+            end = min(size_bytes, start + part_bytes)
+            answer = client.call(
+                "UploadPartCopy",
+                target,
+                {
+                    "UploadId": upload_id,
+                    "PartNumber": number,
+                    "CopySource": {"Bucket": bucket, "Key": source},
+                    "CopySourceIfMatch": etag,
+                    "CopySourceRange": f"bytes={start}-{end - 1}",
+                },
+            )
+            parts.append(Part(number, _bare(answer["CopyPartResult"]["ETag"]), end - start))
+        return finish(client, target, upload_id, parts)
+    except LightermanError:
+        abandon(client, target, upload_id)
+        raise
+
+
+def _of_upload(
+    client: Client, operation: str, key: Key, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        return client.call(operation, key, parameters)
+    except SourceMissingError as error:  # as Ceph says it
+        raise UploadMissingError(
+            f"the store knows no such upload of {key!r}", connection=error.connection, key=key
+        ) from error
+
+
+def _bare(etag: str) -> ETag:
+    return ETag(etag.strip('"'))
