@@ -248,7 +248,9 @@ def test_streams_are_begun_when_their_turn_comes():
     assert begun == ["a-x", "a", "b"]
 
 
-names = st.sampled_from(["a", "b", "a-x", "a.y", "ab", "..", ".", "", "é", ".lighterman", "x" * 256])
+names = st.sampled_from(
+    ["a", "b", "a-x", "a.y", "ab", "..", ".", "", "é", ".lighterman", "x" * 256]
+)
 keys = st.builds(
     str.__add__, st.lists(names, min_size=1, max_size=4).map("/".join), st.sampled_from(["", "/"])
 ).filter(bool)
