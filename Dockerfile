@@ -2,12 +2,12 @@
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # A venv keeps the program apart from whatever the base has installed, at one path on every base.
 RUN python -m venv --without-pip /image/opt/lighterman && ln -s /image/opt/lighterman /opt/lighterman
 COPY requirements/build.txt requirements/runtime.txt requirements/
-RUN pip --python /opt/lighterman/bin/python install --quiet --require-hashes --only-binary :all: \
+RUN pip --python /opt/lighterman/bin/python install --quiet --no-compile --require-hashes --only-binary :all: \
         -r requirements/runtime.txt \
     && python -m venv /build \
     && /build/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/build.txt
@@ -16,7 +16,7 @@ COPY lighterman lighterman
 COPY initializer initializer
 COPY sidecar sidecar
 RUN /build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
-    && pip --python /opt/lighterman/bin/python install --quiet --no-deps /wheel/*.whl
+    && pip --python /opt/lighterman/bin/python install --quiet --no-compile --no-deps /wheel/*.whl
 COPY containers/finish-image.py containers/
 RUN /opt/lighterman/bin/python containers/finish-image.py /image
 COPY --chmod=0755 entrypoint.sh /image/entrypoint.sh
