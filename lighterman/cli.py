@@ -9,6 +9,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from lighterman import __version__
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     clock = SystemClock()
     begun = clock.monotonic()
     tally = Tally()
-    name, arguments = "lighterman", Namespace(report=None)
+    name, arguments = "lighterman", Namespace(report=_report_place(argv, environ))
     code: int = ExitCode.DONE
     failure: LightermanError | None = None
     try:
@@ -56,6 +57,14 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _say(name, failure)
     _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
     return int(code)
+
+
+def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
+    """Where the report goes of a command line that can't be read as a whole."""
+    for flag, value in pairwise(argv):
+        if flag == "--report":
+            return value
+    return environ.get("LIGHTERMAN_REPORT")
 
 
 def _command_of(argv: Sequence[str]) -> str:
@@ -139,7 +148,11 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
         choices=("json", "text"),
         help="if not text on a terminal and JSON elsewhere",
     )
-    arguments = parser.parse_args(own)
+    arguments, unknown = parser.parse_known_args(own)
+    if unknown:
+        raise UsageError(
+            f"there is no flag {unknown[0]}", hint=flags.nearest(unknown[0], f"lighterman {name}")
+        )
     arguments.cmd = wrapped
     if wrapped and name != "run":
         raise UsageError(f"{name} takes no command after --", hint="lighterman run … -- CMD does")

@@ -114,6 +114,14 @@ class Flags:
             help=_described(help, None, name),
         )
 
+    def nearest(self, unknown: str, program: str) -> str:
+        """How to mend a flag that isn't there."""
+        import difflib
+
+        known = self.parser._option_string_actions  # noqa: SLF001 - argparse tells it nowhere else
+        close = difflib.get_close_matches(unknown.partition("=")[0], known, n=1)
+        return f"did you mean {close[0]}?" if close else f"{program} --help lists the flags"
+
     def _from_environment(self, name: str, convert: Callable[[str], Any], default: Any) -> Any:
         variable = variable_of(name)
         text = self._environ.get(variable)
