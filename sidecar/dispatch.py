@@ -85,7 +85,7 @@ class Dispatch:
         self._found.extend(files)
 
     def mark(self, directory: RelPath) -> None:
-        """This empty directory wants its marker."""
+        """An empty directory wants its marker."""
         self._markers.append(directory)
 
     def unreadable(self, directory: RelPath, why: str) -> None:

@@ -8,7 +8,7 @@ from sidecar.globs import Names
 from sidecar.loop import Loop
 from sidecar.settle import Settle
 from sidecar.states import RelPath, printable
-from sidecar.watch import Kind, Watcher, events_arrive
+from sidecar.watch import Change, Kind, Watcher, events_arrive
 
 BATCH_SECONDS: Final = 0.02
 """
@@ -34,7 +34,6 @@ class Events:
         """Set when events were lost, so that only a walk knows; the caller resets it."""
         self.root_gone = False
         """Set when the outputs path itself went away; the caller resets it."""
-        self.batches = 0
         if self._descriptor is not None:
             loop.listen(self._descriptor)
 
@@ -83,31 +82,30 @@ class Events:
 
     def read(self) -> None:
         """Read what there is now."""
-        self.batches += 1
-        settle = self._settle
         now = self._clock.monotonic()
-        for kind, path, origin in self._watcher.read():
-            match kind:
-                case Kind.CLOSED:
-                    settle.closed(path, now)
-                case Kind.ARRIVED:
-                    settle.arrived(path, now, origin)
-                case Kind.WRITING:
-                    settle.writing(path, now)
-                case Kind.TOUCHED:
-                    settle.touched(path, now)
-                case Kind.GONE:
-                    settle.gone(path)
-                case Kind.DIRECTORY_GONE:
-                    settle.directory_gone(path)
-                case Kind.OVERFLOW:
-                    get_logger().warning("sidecar.overflow", path=self._root)
-                    self.lost = True
-                case Kind.ROOT_GONE:
-                    get_logger().error("sidecar.outputs_gone", path=self._root)
-                    self.lost = self.root_gone = True
-                case Kind.ELSEWHERE:
-                    pass
+        for change in self._watcher.read():
+            self._tell(change, now)
+
+    def _tell(self, change: Change, now: float) -> None:
+        match change:
+            case (Kind.CLOSED, path, _):
+                self._settle.closed(path, now)
+            case (Kind.ARRIVED, path, origin):
+                self._settle.arrived(path, now, origin)
+            case (Kind.WRITING, path, _):
+                self._settle.writing(path, now)
+            case (Kind.TOUCHED, path, _):
+                self._settle.touched(path, now)
+            case (Kind.GONE, path, _):
+                self._settle.gone(path)
+            case (Kind.DIRECTORY_GONE, path, _):
+                self._settle.directory_gone(path)
+            case (Kind.OVERFLOW, _, _):
+                get_logger().warning("sidecar.overflow", path=self._root)
+                self.lost = True
+            case (Kind.ROOT_GONE, _, _):
+                get_logger().error("sidecar.outputs_gone", path=self._root)
+                self.lost = self.root_gone = True
 
     def close(self) -> None:
         """Give the watches back."""

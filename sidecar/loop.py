@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Loop:
         self._handlers: dict[int, Any] = {}
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
-    def __enter__(self) -> "Loop":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

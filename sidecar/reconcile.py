@@ -22,7 +22,7 @@ from sidecar.states import FileState, RelPath, printable
 from sidecar.walk import Dirty, Look, vanished, walk
 
 WALK_SHARE: Final = 100
-"""A walk is at most a hundredth of the time: the contract's "never oftener than 100 ×"."""
+"""A walk is at most a hundredth of the time: the contract's "never oftener than" rule."""
 SECOND_LOOK_SECONDS: Final = 10.0
 MOST_HELD: Final = 20_000
 MOST_SAID: Final = 1000
@@ -184,6 +184,8 @@ class Reconciler:
     def _may_go(self, dirty: Dirty) -> bool:
         """Whoever may ask the kernel about open writers asks it at the upload; else two walks agree."""
         if self._final or self._may_ask_of_all or dirty.owner == os.geteuid():
+            return True
+        if dirty.state is None:
             return True
         if self._names.is_live(dirty.path) or self._held.get(dirty.path) == dirty.state:
             return True

@@ -50,7 +50,10 @@ T = TypeVar("T")
 class Main(Protocol):
     """Whose outputs they are, where this process is its parent."""
 
-    ended: bool
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        ...
 
     def start(self) -> None:
         """Start it, once the bucket is known to be there."""
@@ -67,6 +70,10 @@ class Main(Protocol):
     def kill(self) -> None:
         """It has no time left."""
         ...
+
+
+SAME_SIGNAL_SECONDS: Final = 0.2
+"""Who signals a process and its group (``timeout``, shells) says it twice and means it once."""
 
 
 class _Phase(Enum):
@@ -240,10 +247,11 @@ class Service:
             self._main.pass_on(number)
             if number == signal.SIGINT:  # CMD's own affair, until it ended
                 return
+        now = self._clock.monotonic()
         if self._ending is not None:
-            self._stop_now = True
+            self._stop_now = now >= self._ending.began + SAME_SIGNAL_SECONDS
             return
-        self._ending = Ending(self._clock.monotonic(), self._options.grace_seconds)
+        self._ending = Ending(now, self._options.grace_seconds)
         if self._main is None and self._options.native:
             self._main_ended = True
         get_logger().info(

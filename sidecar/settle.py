@@ -20,7 +20,7 @@ from sidecar.globs import Names
 from sidecar.states import RelPath, join
 
 LIVE_PATIENCE: Final = 10
-"""A live file is sent at most a tenth of the time: the contract's "10 × its last upload"."""
+"""A live file is sent at most a tenth of the time: the contract's "10 x its last upload"."""
 FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 300.0
 """A file that fails is tried again no later than a reconcile would find it, by its default."""
@@ -135,7 +135,7 @@ class Settle:
             entry.being_written = False
         if entry.due is None:
             entry.first_event = now
-            self._schedule(path, entry, max(now, self._earliest(path, entry)))
+            self._schedule(path, entry, max(now, self._earliest(path)))
 
     # What becomes of it
 
@@ -274,7 +274,7 @@ class Settle:
         if self._draining:
             due = now
         elif self._names.is_live(path):
-            due = max(entry.first_event + self._rules.settle_seconds, self._earliest(path, entry))
+            due = max(entry.first_event + self._rules.settle_seconds, self._earliest(path))
         else:
             latest = entry.first_event + self._rules.max_delay_seconds
             due = max(now, min(now + self._rules.settle_seconds, latest))
@@ -282,7 +282,7 @@ class Settle:
             due = max(due, entry.due or due)
         self._schedule(path, entry, due)
 
-    def _earliest(self, path: RelPath, entry: _Entry) -> float:
+    def _earliest(self, path: RelPath) -> float:
         return 0.0 if self._draining else self._live_not_before.get(path, 0.0)
 
     def _may_go(self, path: RelPath, entry: _Entry) -> bool:

@@ -5,6 +5,7 @@ It finds what the bucket lacks, whatever events said or missed. It decides nothi
 handed on in pieces of bounded size.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 
 from sidecar.globs import Names
 from sidecar.journal import Journal
-from sidecar.states import FileState, RelPath, Synced, join
+from sidecar.states import FileState, RelPath, Synced, join, marker_path
 
 LOOK_FILES: Final = 500
 """A look is handed on when it has so many dirty files: a walk's memory is bounded by it."""
@@ -24,7 +25,8 @@ class Dirty(NamedTuple):
     """A file whose present state the journal doesn't have."""
 
     path: RelPath
-    state: FileState
+    state: FileState | None
+    """``None`` where even that can't be read: its upload says so."""
     owner: int
     """Its uid: only the owner may ask the kernel who else has it open."""
 
@@ -104,6 +106,78 @@ def vanished(names: Names, journal: Journal, walked: set[RelPath]) -> Iterator[R
             yield join(directory, name)
 
 
+class _Sight:
+    """What was seen of one directory so far."""
+
+    def __init__(self, root: str, names: Names, here: _Pending, synced: dict[str, Synced]) -> None:
+        self._root = root
+        self._names = names
+        self._here = here
+        self._synced = synced
+        self._dirty: list[Dirty] = []
+        self._skipped: list[Skipped] = []
+        self._present: set[str] = set()
+        self._clean = 0
+        self.below: list[_Pending] = []
+        self.is_bare = True
+        """Nothing in it is uploaded."""
+
+    def see(self, entry: "os.DirEntry[str]") -> Look | None:
+        """Take one entry in; a look when there is enough for one."""
+        path = join(self._here.directory, entry.name)
+        is_directory = entry.is_dir(follow_symlinks=False)
+        self._present.add(entry.name + "/" if is_directory else entry.name)
+        if self._names.is_left_out(path, directory=is_directory):
+            return None
+        if is_directory:
+            self.below.append(_Pending(path, self._here.links))
+            self.is_bare = False
+            return None
+        try:
+            status = _status(self._root, path, entry, self._here)
+        except OSError:  # a directory that may be listed and not passed through
+            self.is_bare = False
+            return self._note(Dirty(path, None, os.geteuid()))
+        if isinstance(status, str):
+            self._skipped.append(Skipped(path, status))
+        elif isinstance(status, _Pending):
+            self.below.append(status)
+            self._present.add(entry.name + "/")
+            self.is_bare = False
+        elif status is not None:
+            self.is_bare = False
+            return self._see_file(path, entry.name, status)
+        return None
+
+    def _see_file(self, path: RelPath, name: str, status: os.stat_result) -> Look | None:
+        state = FileState.of(status)
+        synced = self._synced.get(name)
+        if synced is not None and synced.state == state:
+            self._clean += 1
+            return None
+        return self._note(Dirty(path, state, status.st_uid))
+
+    def _note(self, found: Dirty) -> Look | None:
+        self._dirty.append(found)
+        if len(self._dirty) < LOOK_FILES:
+            return None
+        dirty, self._dirty = self._dirty, []
+        return Look(self._here.directory, dirty)
+
+    def last(self, *, wants_marker: bool) -> Look:
+        """The directory's last look."""
+        directory = self._here.directory
+        absent = tuple(
+            join(directory, name)
+            for name in self._synced
+            if name not in self._present
+            and not self._names.is_left_out(
+                join(directory, name.removesuffix("/")), directory=name.endswith("/")
+            )
+        )
+        return Look(directory, self._dirty, self._clean, wants_marker, tuple(self._skipped), absent)
+
+
 def _look(
     root: str, names: Names, journal: Journal, here: _Pending, pending: list[_Pending]
 ) -> Iterator[Look]:
@@ -117,75 +191,40 @@ def _look(
     except OSError as error:
         yield Look(directory, [], unreadable=error.strerror or str(error))
         return
-    synced = journal.synced_in(directory)
-    dirty: list[Dirty] = []
-    skipped: list[Skipped] = []
-    present: set[str] = set()
-    clean = kept = 0
+    sight = _Sight(root, names, here, journal.synced_in(directory))
     with entries:
         for entry in entries:
-            path = join(directory, entry.name)
-            is_directory = entry.is_dir(follow_symlinks=False)
-            present.add(entry.name + "/" if is_directory else entry.name)
-            if names.is_left_out(path, directory=is_directory):
-                continue
-            if is_directory:
-                pending.append(_Pending(path, here.links))
-                kept += 1
-                continue
-            status = _status(root, path, entry, here, pending)
-            if status is None:
-                continue
-            if isinstance(status, str):
-                skipped.append(Skipped(path, status))
-                continue
-            kept += 1
-            if stat.S_ISDIR(status.st_mode):
-                present.add(entry.name + "/")
-            elif _is_clean(status, synced.get(entry.name)):
-                clean += 1
-            else:
-                dirty.append(Dirty(path, FileState.of(status), status.st_uid))
-                if len(dirty) == LOOK_FILES:
-                    yield Look(directory, dirty)
-                    dirty = []
-    absent = tuple(
-        join(directory, name)
-        for name in synced
-        if name not in present
-        and not names.is_left_out(
-            join(directory, name.removesuffix("/")), directory=name.endswith("/")
-        )
-    )
-    marker = directory.rpartition("/")[2] + "/"
-    parent = RelPath(directory.rpartition("/")[0])
-    is_empty = bool(directory) and not kept and marker not in journal.synced_in(parent)
-    yield Look(directory, dirty, clean, is_empty, tuple(skipped), absent)
-
-
-def _is_clean(status: os.stat_result, synced: Synced | None) -> bool:
-    return synced is not None and synced.state == FileState.of(status)
+            look = sight.see(entry)
+            if look:
+                yield look
+    pending += sight.below
+    wants_marker = sight.is_bare and bool(directory) and not journal.synced(marker_path(directory))
+    yield sight.last(wants_marker=wants_marker)
 
 
 def _status(
-    root: str, path: RelPath, entry: "os.DirEntry[str]", here: _Pending, pending: list[_Pending]
-) -> os.stat_result | str | None:
+    root: str, path: RelPath, entry: "os.DirEntry[str]", here: _Pending
+) -> "os.stat_result | _Pending | str | None":
     """
-    The status of what would be uploaded under this name, or why nothing is; ``None`` if it vanished.
-    A link to a directory is put down to be walked.
+    The status of the file that would be uploaded under this name, or the directory to walk there, or why
+    there is neither; ``None`` if it vanished. ``OSError`` where it can't be told.
     """
     try:
-        if not entry.is_symlink():
-            status = entry.stat(follow_symlinks=False)
-            return status if stat.S_ISREG(status.st_mode) else _special(status.st_mode)
-        try:
-            status = entry.stat()
-        except FileNotFoundError:
-            return "a link to nothing"
+        if entry.is_symlink():
+            return _linked(root, path, entry.stat(), here)
+        status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return None
-    except OSError as error:  # a loop of links, a directory that may not be passed through
-        return error.strerror or str(error)
+        return "a link to nothing" if entry.is_symlink() else None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a loop of links"
+        raise
+    return status if stat.S_ISREG(status.st_mode) else _special(status.st_mode)
+
+
+def _linked(
+    root: str, path: RelPath, status: os.stat_result, here: _Pending
+) -> os.stat_result | _Pending | str:
     target = os.path.realpath(os.path.join(root, path))
     if target != root and not target.startswith(root.rstrip("/") + "/"):
         return "a link to outside of the outputs"
@@ -198,8 +237,7 @@ def _status(
         return "a link to a directory above it"
     if len(here.links) >= MOST_LINKS_DEEP:
         return "a link to a directory, below other such links"
-    pending.append(_Pending(path, (*here.links, target)))
-    return status
+    return _Pending(path, (*here.links, target))
 
 
 def _special(mode: int) -> str:
