@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -18,6 +19,7 @@ def podman(*arguments, check=True):
     """Run podman with the project's settings; gives what it printed."""
     done = subprocess.run(
         [CONTAINERS / "podman", *map(str, arguments)],
+        cwd=tempfile.gettempdir(),  # where conmon leaves a file after an out-of-memory kill
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
