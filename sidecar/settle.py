@@ -62,7 +62,6 @@ class Settle:
         self._live_not_before: dict[RelPath, float] = {}
         self._moved_writing: dict[RelPath, None] = {}
         self._draining = False
-        self.in_flight = 0
         self.overflowed = False
         """Set when a path was left to the next reconcile for want of room; the caller resets it."""
 
@@ -310,14 +309,12 @@ class Settle:
     def _take(self, entry: _Entry) -> None:
         entry.due = entry.queued = entry.first_event = None
         entry.in_flight = True
-        self.in_flight += 1
 
     def _landed(self, path: RelPath) -> _Entry:
         entry = self._find(path)
         if entry is None or not entry.in_flight:
             raise KeyError(path)
         entry.in_flight = False
-        self.in_flight -= 1
         return entry
 
     def _rest(self, path: RelPath, entry: _Entry, now: float) -> None:

@@ -56,8 +56,10 @@ class Look(NamedTuple):
 
 class _Pending(NamedTuple):
     directory: RelPath
-    links: tuple[str, ...]
-    """The real directories that links led through, the outermost first."""
+    came_through: tuple[str, ...] = ()
+    """The real directories that links led out of and into, the outermost first; empty without links."""
+    depth: int = 0
+    """How many links led here."""
 
 
 def walk(
@@ -70,10 +72,10 @@ def walk(
     Every directory below ``root`` that isn't left out, in no order. ``watch`` is called with each one
     before it is read, so that nothing that comes later is missed. ``root`` is a real path.
     """
-    pending = [_Pending(RelPath(""), ())]
+    pending = [_Pending(RelPath(""))]
     while pending:
         here = pending.pop()
-        if not here.links:
+        if not here.depth:
             watch(here.directory)
         yield from _look(root, names, journal, here, pending)
 
@@ -130,7 +132,7 @@ class _Sight:
         if self._names.is_left_out(path, directory=is_directory):
             return None
         if is_directory:
-            self.below.append(_Pending(path, self._here.links))
+            self.below.append(self._here._replace(directory=path))
             self.is_bare = False
             return None
         try:
@@ -232,12 +234,12 @@ def _linked(
         return status
     if not stat.S_ISDIR(status.st_mode):
         return "a link to " + _special(status.st_mode)
-    came_through = (*here.links, os.path.realpath(os.path.join(root, here.directory)))
+    came_through = (*here.came_through, os.path.realpath(os.path.join(root, here.directory)))
     if any(at == target or at.startswith(target + "/") for at in came_through):
         return "a link to a directory above it"
-    if len(here.links) >= MOST_LINKS_DEEP:
+    if here.depth >= MOST_LINKS_DEEP:
         return "a link to a directory, below other such links"
-    return _Pending(path, (*here.links, target))
+    return _Pending(path, (*came_through, target), here.depth + 1)
 
 
 def _special(mode: int) -> str:

@@ -354,7 +354,9 @@ class Model(RuleBasedStateMachine):
         self.now += seconds
         taken = self.settle.take_ready(self.now, most)
         for path in taken:
-            assert path not in self.open or self.names.is_live(path), "handed out while it is written"
+            assert path not in self.open or self.names.is_live(path), (
+                "handed out while it is written"
+            )
             assert not self.names.is_temporary(path), "a temporary name before the drain"
         self._take(taken)
 

@@ -1,0 +1,38 @@
+"""The end, as arithmetic."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.drain import Ending, by_size
+from sidecar.globs import Names
+
+
+def test_a_drain_goes_by_size_with_temporary_names_last():
+    """Many small files are safe before a large one begins."""
+    files = [("big", 900), ("x.tmp", 1), ("small", 3), ("a.part", 0), ("empty", 0)]
+    assert ["empty", "small", "big", "a.part", "x.tmp"] == by_size(files, Names())
+
+
+@pytest.mark.parametrize(
+    ("grace", "deadline"),
+    [(30.0, 128.0), (600.0, 698.0), (10.0, 109.0), (2.0, 101.8), (0.0, 100.0)],
+)
+def test_the_deadline_leaves_a_margin_of_the_grace(grace, deadline):
+    """A tenth of it, two seconds at most, for the report and the end of the process."""
+    assert deadline == pytest.approx(Ending(100.0, grace).deadline)
+
+
+@pytest.mark.parametrize(
+    ("grace", "walk", "expected"), [(30.0, 0.1, 122.0), (30.0, 3.0, 113.0), (30.0, 60.0, 100.0)]
+)
+def test_the_last_walk_begins_as_late_as_it_can(grace, walk, expected):
+    """A fifth of the grace before the deadline, or five walks; never before the end began."""
+    assert expected == pytest.approx(Ending(100.0, grace).final_walk_at(walk))
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 1e5))
+def test_the_last_walk_lies_between_the_signal_and_the_deadline(began, grace, walk):
+    """Whatever the numbers."""
+    ending = Ending(began, grace)
+    assert began <= ending.final_walk_at(walk) <= max(began, ending.deadline)
