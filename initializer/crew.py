@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from lighterman.clock import Clock
 
@@ -11,9 +11,13 @@ Work: TypeAlias = Callable[[], None]
 
 FIRST_WORKERS: Final = 16
 """Enough where a request takes a millisecond; more only compete for the interpreter (measured on 2 cores)."""
-TICK_SECONDS: Final = 0.05
+MOST_SUPPLIED: Final = 16
+"""Ranges of large files at once: 8 of them fill a local store's 1 GB/s, more cost memory."""
+TICK_SECONDS: Final = 0.025
 WORTH_MORE_WORKERS_SECONDS: Final = 0.004
-"""A file that takes longer than this is mostly waited for: then more workers bring more files."""
+"""A file that takes longer than this is mostly waited for: then more workers may bring more files."""
+WORTH_HAVING_HIRED: Final = 1.25
+"""Twice the workers must bring so many times the files, else no more are hired."""
 HALT_SECONDS: Final = 5.0
 """How long workers may take to end their last request once the work is given up."""
 
@@ -29,7 +33,7 @@ class Supply(Protocol):
 class Crew:
     """
     Carries out ``works``, which is advanced by one worker at a time, so that order and memory are its own.
-    Supplies come first. More workers are hired while files are waited for rather than worked at.
+    Supplies come first, a few at once. More workers are hired as long as they bring more.
     """
 
     def __init__(
@@ -45,7 +49,10 @@ class Crew:
         self._waiting = 0
         self._workers = 0
         self._hired = 0
+        self._supplied = 0
         self._finished_works = 0
+        self._rate_before = 0.0
+        self._is_warming_up = True
         self._is_halted = False
         self._over = threading.Event()
         self.error: BaseException | None = None
@@ -95,17 +102,24 @@ class Crew:
     def _hire_if_worthwhile(self) -> None:
         with self._changed:
             finished, self._finished_works = self._finished_works, 0
-            waited_for = self._works is not None and not self._supplies and not self._waiting
-        seconds_each = self._hired * TICK_SECONDS / max(1, finished)
-        if waited_for and seconds_each > WORTH_MORE_WORKERS_SECONDS:
-            self._hire(min(self._hired, self._most_workers - self._hired))
+            is_waited_for = self._works is not None and not self._waiting
+        if self._is_warming_up or self._hired >= self._most_workers or not is_waited_for:
+            self._is_warming_up = False
+            return
+        if self._hired * TICK_SECONDS / max(1, finished) < WORTH_MORE_WORKERS_SECONDS:
+            return
+        if finished < WORTH_HAVING_HIRED * self._rate_before:
+            return
+        self._rate_before = float(finished)
+        self._is_warming_up = True
+        self._hire(min(self._hired, self._most_workers - self._hired))
 
     def _work(self) -> None:
         try:
-            work = self._take(after_one=False)
-            while work is not None:
-                work()
-                work = self._take(after_one=True)
+            taken = self._take(None)
+            while taken is not None:
+                taken.work()
+                taken = self._take(taken)
         except BaseException as error:  # noqa: BLE001 - it is raised again by whoever called run
             with self._changed:
                 if self.error is None:
@@ -118,16 +132,21 @@ class Crew:
                 if not self._workers:
                     self._over.set()
 
-    def _take(self, *, after_one: bool) -> Work | None:
+    def _take(self, before: "_Taken | None") -> "_Taken | None":
         with self._changed:
-            if after_one:
+            if before is not None:
                 self._under_way -= 1
-                self._finished_works += 1
+                if before.is_supplied:
+                    self._supplied -= 1
+                    self._changed.notify()
+                else:
+                    self._finished_works += 1
             while not (self._is_halted or self._stop.is_set()):
-                work = self._available()
-                if work is not None:
+                taken = self._available()
+                if taken is not None:
                     self._under_way += 1
-                    return work
+                    self._supplied += taken.is_supplied
+                    return taken
                 if not self._under_way:
                     break
                 self._waiting += 1  # what is under way may yet supply more
@@ -136,15 +155,19 @@ class Crew:
             self._changed.notify_all()
             return None
 
-    def _available(self) -> Work | None:
-        while self._supplies:
+    def _available(self) -> "_Taken | None":
+        while self._supplies and self._supplied < MOST_SUPPLIED:
             work = self._supplies[0].next()
             if work is not None:
-                return work
+                return _Taken(work, is_supplied=True)
             self._supplies.popleft()
-        if self._works is None:
-            return None
-        work = next(self._works, None)
+        work = next(self._works, None) if self._works is not None else None
         if work is None:
             self._works = None
-        return work
+            return None
+        return _Taken(work, is_supplied=False)
+
+
+class _Taken(NamedTuple):
+    work: Work
+    is_supplied: bool

@@ -32,6 +32,8 @@ from lighterman.transfer.tally import Tally
 SAVE_SECONDS: Final = 10.0
 """How often the progress of large files reaches the disk: what a killed run may have to fetch again."""
 
+_LEAST_HELD_BYTES: Final = 64 * 1024
+
 
 class Fetcher:
     """Carries out the fetches of one plan."""
@@ -86,7 +88,9 @@ class Fetcher:
     ) -> Attributes:
         """One attempt at a range, within the pace of its store and the memory of the process."""
         source = self._sources[item.store]
-        with source.pace.slot(), self._budget.take(source.store.call_memory_bytes):
+        # What is small is held in small buffers.
+        held_bytes = min(source.store.call_memory_bytes, 2 * window.size_bytes + _LEAST_HELD_BYTES)
+        with source.pace.slot(), self._budget.take(held_bytes):
             return source.store.read_into(item.key, window, at=at, etag=item.etag, digest=digest)
 
     def anew(self, item: Fetch) -> Fetch:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lighterman.command import Context
 
 _LOOK_SECONDS: Final = 0.5
+_WORKER_BYTES: Final = 1024 * 1024
+"""What a thread and its socket take beside the buffers of the budget, generously (measured: 0.4 MiB)."""
 _STOPPED: Final = "start it again on the same volume: it goes on from here"
 
 
@@ -68,7 +70,10 @@ class _Job:
         )
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
-        self._most_workers = max(entry.workers for entry in self._entries)
+        most_workers = max(entry.workers for entry in self._entries)
+        self._most_workers = max(
+            1, min(most_workers, context.settings.memory_bytes // _WORKER_BYTES)
+        )
 
     def run(self) -> None:
         with ExitStack() as held:
