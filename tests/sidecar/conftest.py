@@ -65,3 +65,19 @@ def s3_outputs(tmp_path, s3_store) -> Iterator[Outputs]:
     outputs = Outputs(tmp_path, s3_store)
     yield outputs
     outputs.close()
+
+
+@pytest.fixture
+def rgw_store(rgw_bucket) -> Iterator[Store]:
+    """A store on a fresh bucket of Ceph RGW."""
+    store = open_store(rgw_bucket.connection(), {}, TransferSettings(), concurrency=8)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["volume", pytest.param("rgw", marks=pytest.mark.ceph)])
+def dated_outputs(request, tmp_path) -> Iterator[Outputs]:
+    """Outputs on their way to stores that tell when an upload was begun (moto says 2010 of all)."""
+    outputs = Outputs(tmp_path, request.getfixturevalue(f"{request.param}_store"))
+    yield outputs
+    outputs.close()

@@ -5,6 +5,7 @@ import threading
 import pytest
 from sending import MIB, Outputs, noise
 
+from lighterman.clock import SystemClock
 from lighterman.errors import (
     CredentialsError,
     SourceMissingError,
@@ -12,7 +13,7 @@ from lighterman.errors import (
     UploadMissingError,
 )
 from lighterman.stores.contract import Attributes, Part, Window
-from sidecar.multipart import MOST_BEGINNINGS, in_threads
+from sidecar.multipart import CLOCK_SKEW_SECONDS, MOST_BEGINNINGS, in_threads
 from sidecar.output import opened
 from sidecar.states import FileState, RelPath
 from sidecar.upload import Result
@@ -171,8 +172,9 @@ def test_a_send_without_recovery_abandons_it_too(outputs, change):
     assert outputs.journal.open_uploads() == []
 
 
-def test_an_upload_that_was_begun_but_not_noted_is_abandoned(outputs):
+def test_an_upload_that_was_begun_but_not_noted_is_abandoned(dated_outputs):
     """Killed between the store's answer and the journal: exactly this key's newer uploads go."""
+    outputs = dated_outputs
     path = outputs.write("big", CONTENT)
     neighbour = outputs.store.begin(outputs.key("big-neighbour"), Attributes())
 
@@ -194,8 +196,24 @@ def test_an_upload_that_was_begun_but_not_noted_is_abandoned(outputs):
     outputs.store.abandon(outputs.key("big-neighbour"), neighbour)
 
 
-def test_a_begin_whose_answer_was_lost_leaves_no_second_upload(outputs):
+def test_an_older_upload_of_the_same_key_is_someone_elses(dated_outputs):
+    """Only what was begun since the intention can be this journal's."""
+    outputs = dated_outputs
+    outputs.store.begin(outputs.key("big"), Attributes())
+    state = FileState(0, 0, 0, 0, 0, 0)
+    later_seconds = SystemClock().wall() + 2 * CLOCK_SKEW_SECONDS
+    outputs.journal.intend(RelPath("big"), outputs.key("big"), state, 8 * MIB, later_seconds)
+    outputs.restart()
+
+    outputs.uploader.recover()
+
+    assert outputs.open_uploads() == [outputs.key("big")]
+    assert outputs.journal.open_uploads() == []
+
+
+def test_a_begin_whose_answer_was_lost_leaves_no_second_upload(dated_outputs):
     """A retried request may have been heard twice."""
+    outputs = dated_outputs
     path = outputs.write("big", CONTENT)
 
     def begin_and_lose_the_answer() -> None:
