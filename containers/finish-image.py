@@ -47,10 +47,7 @@ def import_what_is_used() -> None:
             if not module.name.endswith(".__main__"):
                 importlib.import_module(module.name)
         for source in Path(path[0]).rglob("*.py"):
-            for name in _imported_by(source):
-                # What a module is asked for may be one of its names instead of a module below it.
-                with contextlib.suppress(ImportError):
-                    importlib.import_module(name)
+            import_names_in(source)
 
     import boto3
 
@@ -59,14 +56,18 @@ def import_what_is_used() -> None:
         session.client(service)
 
 
-def _imported_by(source: Path) -> set[str]:
-    names = set()
+def import_names_in(source: Path) -> None:
+    """The imports of one file, those inside functions too. One that fails would fail at run time."""
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            for alias in node.names:
+                importlib.import_module(alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+            importlib.import_module(node.module)
+            for alias in node.names:
+                # Most are names in that module, some are modules below it.
+                with contextlib.suppress(ModuleNotFoundError):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 def compile_standard_library(root: Path) -> int:
