@@ -99,6 +99,14 @@ class S3Bucket(NamedTuple):
         )
 
 
+def place_of(connection: Connection) -> str:
+    """The bucket's or the directory's name."""
+    schema = connection.schema
+    if isinstance(schema, Bucket):
+        return schema.bucket.removeprefix("s3://")
+    return schema.mount_path
+
+
 def new_bucket_name() -> str:
     """A name that no other test has."""
     return f"lighterman-{uuid.uuid4().hex[:16]}"

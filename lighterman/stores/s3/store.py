@@ -10,8 +10,10 @@ from lighterman.connections.model import Connection
 from lighterman.errors import (
     CredentialsError,
     LightermanError,
+    SlowDownError,
     SourceChangedError,
     SourceMissingError,
+    TransientError,
 )
 from lighterman.stores.contract import (
     Attributes,
@@ -207,7 +209,14 @@ class S3Store:
 
     def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
         def finish(engines: _Engines) -> ETag:
-            made = uploads.finish(engines.client(), key, upload_id, parts)
+            try:
+                made = uploads.finish(engines.client(), key, upload_id, parts)
+            except SlowDownError:
+                raise
+            except TransientError:
+                # It may have been done before its answer was lost; Ceph answers 500 when it's no more.
+                uploads.sent_parts(engines.client(), key, upload_id)
+                raise
             return made or self._stat(engines, key).etag
 
         return self._with_login(finish)

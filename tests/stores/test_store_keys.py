@@ -1,0 +1,114 @@
+"""What every store promises of keys: they are exact, or refused by name."""
+
+import pytest
+
+from lighterman.errors import CannotWriteError, UntrustedDataError
+from lighterman.stores.contract import Attributes, Key
+
+PLAIN = [
+    "a b",
+    " leading and trailing ",
+    "a+b",
+    "100%",
+    "a%20b",
+    "a%2Fb/c%",
+    "a#b",
+    "a?b=c",
+    "a&b;c,d=e",
+    "a\\b",
+    "quo'te\"s",
+    "<tag>&amp;",
+    "[x]{y}|^`~",
+    "!$()*:@",
+    ".hidden/.file",
+    "...",
+    "a/..b/c..",
+    "ünïcödé/日本語/\U0001f6a2",
+    "e\u0301 is not \u00e9",
+    "\u200b\u00a0\ufeff",
+    "n" * 200,
+    "é" * 100 + "/" + "n" * 200,
+    "/".join("deep" * 10 for _ in range(10)),
+    "tab\there",
+    "del\x7f",
+]
+"""Keys that every store takes."""
+ODD = ["a//b", "./x", "../y", "a/../b", "a/./b", "/lead", "//", "a/b//"]
+"""Keys that an object store takes, and a volume can't: its paths would be others."""
+CONTROL = ["line\nbreak", "\x01start", "bell\x07", "escape\x1b[0m"]
+
+
+def round_trip(key, store, put, get, listed):
+    """Every method on one key, beside its neighbours."""
+    etag = put(key, b"content")
+    put("neighbour", b"other")
+    assert [key] == listed(key)
+    assert sorted([key, "neighbour"], key=str.encode) == listed()
+    assert (key, 7, etag) == (
+        store.stat(Key(key)).key,
+        store.stat(Key(key)).size_bytes,
+        store.stat(Key(key)).etag,
+    )
+    assert b"content" == get(key)
+    store.copy(Key(key), etag, Key("copied"), Attributes())
+    store.copy(Key("copied"), store.stat(Key("copied")).etag, Key(key), Attributes())
+    assert b"content" == get("copied")
+    assert b"content" == get(key)
+    store.delete(Key(key))
+    # A volume keeps the directory that the file was in, by now an empty one.
+    assert ["copied", "neighbour"] == [left for left in listed() if not left.endswith("/")]
+
+
+@pytest.mark.parametrize("key", PLAIN)
+def test_a_key_is_never_normalised(store, put, get, listed, key):
+    """A *key* is the full name of an object, as the user sees it in a console; never normalised."""
+    round_trip(key, store, put, get, listed)
+
+
+@pytest.mark.parametrize("key", PLAIN)
+def test_a_key_goes_by_parts_as_it_is(store, files, get, listed, key):
+    """A *key* is never normalised, in uploads by parts neither."""
+    upload_id = store.begin(Key(key), Attributes())
+    [upload] = store.open_uploads(key)
+    part = store.send_part(Key(key), upload_id, 1, files.of(b"content"))
+    assert [part] == store.sent_parts(Key(key), upload_id)
+    store.finish(Key(key), upload_id, [part])
+
+    assert (key, upload_id) == (upload.key, upload.upload_id)
+    assert [key] == listed()
+    assert b"content" == get(key)
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_an_odd_key_is_exact_or_refused(store, kind, put, get, listed, key):
+    """A *key* is never normalised; a volume refuses those that its paths would change."""
+    if kind == "volume":
+        assert_refused(store, put, listed, key)
+    else:
+        round_trip(key, store, put, get, listed)
+
+
+@pytest.mark.parametrize("key", CONTROL)
+def test_control_characters_are_kept(store, kind, put, get, listed, key):
+    """A *key* is never normalised; only by parts S3 takes no key that XML can't hold."""
+    if kind == "moto" and "\n" in key:
+        key = key.replace(
+            "\n", "\x02"
+        )  # moto takes no line breaks: an exception of that server alone
+    round_trip(key, store, put, get, listed)
+    if kind != "volume" and "\n" not in key:
+        with pytest.raises(CannotWriteError, match="control characters"):
+            store.begin(Key(key), Attributes())
+
+
+def assert_refused(store, put, listed, key):
+    for call in (
+        lambda: put(key, b"x"),
+        lambda: store.stat(Key(key)),
+        lambda: store.begin(Key(key), Attributes()),
+        lambda: store.delete(Key(key)),
+    ):
+        with pytest.raises(UntrustedDataError) as caught:
+            call()
+        assert key == caught.value.key
+    assert [] == listed()

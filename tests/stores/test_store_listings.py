@@ -1,0 +1,116 @@
+"""What every store promises of its listings."""
+
+import time
+
+import pytest
+from servers.buckets import place_of
+
+from lighterman.errors import BucketMissingError
+from lighterman.stores.contract import Key
+
+MORE_THAN_A_PAGE = 1_003
+
+
+def test_every_object_under_the_prefix_is_listed(put_all, listed):
+    """Pages of every object whose key starts with ``prefix``."""
+    put_all(["a/1", "a/2/3", "b"])
+
+    assert ["a/1", "a/2/3", "b"] == listed()
+    assert ["a/1", "a/2/3"] == listed("a/")
+
+
+def test_a_prefix_is_any_leading_string_of_a_key(put_all, listed):
+    """A *prefix* is any leading string of a key, matched exactly."""
+    put_all(["model/w", "model-hf/w", "mo"])
+
+    assert ["model/w"] == listed("model/")
+    assert ["model-hf/w", "model/w"] == listed("mod")
+    assert ["model/w"] == listed("model/w")
+    assert [] == listed("odel")
+
+
+def test_keys_come_in_byte_order(put_all, listed):
+    """In the byte order of their UTF-8 keys."""
+    keys = [
+        "a-x",
+        "a.y",
+        "a/b",
+        "a/b.c/d",
+        "a/b-c",
+        "a0",
+        "Z",
+        "ä",
+        "日本",
+        "a b",
+        "\U0001f6a2",
+        "\uff5e",
+    ]
+    put_all(keys)
+
+    assert sorted(keys, key=str.encode) == listed()
+
+
+def test_more_than_a_page_of_keys_is_listed_page_by_page(store, put_all):
+    """With memory for one page."""
+    keys = [f"many/{number:05d}" for number in range(MORE_THAN_A_PAGE)]
+    put_all(keys)
+
+    pages = [[item.key for item in page] for page in store.pages("many/")]
+
+    assert keys == [key for page in pages for key in page]
+    assert len(pages) > 1
+    assert max(map(len, pages)) <= 1000
+
+
+def test_a_directory_marker_is_listed(put, listed):
+    """Directory markers are listed as the objects that they are (an empty directory as ``dir/``)."""
+    for key in ("file", "empty/", "nested/empty/"):
+        put(key)
+
+    assert ["empty/", "file", "nested/empty/"] == listed()
+    assert ["empty/"] == listed("empty/")
+
+
+@pytest.mark.parametrize("prefix", ["nothing", "nothing/", "file/", "a/b/c/d", "\0", "../"])
+def test_an_absent_prefix_lists_nothing(put, listed, prefix):
+    """An absent prefix gives no page or empty ones."""
+    put("file", b"x")
+
+    assert [] == listed(prefix)
+
+
+def test_a_listing_tells_size_etag_and_time(store, put):
+    """One object as a listing tells it."""
+    before = time.time()
+    etag = put("file", b"hello")
+
+    [listed] = [item for page in store.pages("file") for item in page]
+    found = store.stat(Key("file"))
+
+    assert (Key("file"), 5, etag, False) == (
+        listed.key,
+        listed.size_bytes,
+        listed.etag,
+        listed.archived,
+    )
+    assert (etag, 5) == (found.etag, found.size_bytes)
+    assert abs(listed.modified_seconds - before) < 60
+    assert abs(found.modified_seconds - before) < 60
+
+
+def test_a_bucket_that_is_not_there_is_named(missing_store):
+    """``BucketMissingError``."""
+    with pytest.raises(BucketMissingError, match="not-there") as caught:
+        list(missing_store.pages(""))
+
+    assert caught.value.hint
+    assert missing_store.connection == caught.value.connection
+
+
+def test_the_destination_is_stable_and_holds_no_secret(store, connection, opened):
+    """Endpoint and bucket as one stable string without secrets."""
+    again = opened(connection)
+
+    assert store.destination == again.destination
+    assert place_of(connection) in store.destination
+    assert "testsecret" not in store.destination
