@@ -18,7 +18,7 @@ DEEPEST: Final = 64
 LARGEST_BYTES: Final = 8 * 1024 * 1024
 
 _JSON_SPACE: Final = " \t\r\n"
-_QUOTED: Final = re.compile(r"\s*(['\"]).{2,}\1", re.DOTALL)
+_QUOTED: Final = re.compile(r"\b(alias|tag|handle|anchor) (['\"]).*\2", re.DOTALL)
 _PLAIN_TAGS: Final = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
@@ -128,7 +128,7 @@ def _parse_yaml(text: str, origin: str) -> object:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or "characters that YAML doesn't allow"
         context = getattr(error, "context", None)
-        said = _QUOTED.sub("", f"{context}: {problem}" if context else problem)
+        said = _QUOTED.sub(r"\1", f"{context}: {problem}" if context else problem)
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         _syntax_error(origin, line, column, f"not YAML: {said}")
     except (ValueError, KeyError):

@@ -121,7 +121,7 @@ def _foreign(data: dict[str, Any], origin: str, place: str) -> Foreign | None:
     own = ("s3", "gcs", "wasb", "azure", "volume_claim", "host_path")
     if not isinstance(kind, str) or not isinstance(name, str) or kind in own:
         return None
-    return Foreign(checked_name(name, origin, place), kind, f"{origin} {place}".strip())
+    return Foreign(checked_name(name, origin, place), kind, origin_of(origin, place))
 
 
 def _own(document: ConnectionDocument, origin: str, place: str) -> Connection:
