@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from lighterman.clock import Clock
 from lighterman.errors import (
     LightermanError,
+    Retry,
     SourceChangedError,
     SourceMissingError,
     TransientError,
@@ -88,7 +89,8 @@ class Multipart:
     def abandon(self, path: RelPath) -> None:
         """
         Drop the path's open upload, if it has one, at the store and in the journal. What the store
-        doesn't let go is said in the log: its bucket's rule for old uploads has to.
+        refuses to let go is said in the log: its bucket's rule for old uploads has to. Transient trouble
+        is raised, and the journal keeps the upload for the next time.
         """
         upload = self._journal.open_upload(path)
         if upload is None:
@@ -98,6 +100,8 @@ class Multipart:
             for upload_id in upload_ids:
                 self._request(f"abandon {upload.key}", self._abandoned(upload.key, upload_id))
         except LightermanError as error:
+            if error.retry is Retry.LATER:
+                raise
             get_logger().warning(
                 "sidecar.upload_not_abandoned",
                 key=upload.key,

@@ -120,7 +120,7 @@ def opened(real_root: str, path: RelPath) -> Iterator[Output | None]:
         return
     try:
         status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode) and _is_inside(real_root, path, descriptor):
+        if stat.S_ISREG(status.st_mode) and _is_inside(real_root, descriptor):
             yield Output(path, descriptor, FileState.of(status))
         else:
             yield None
@@ -137,10 +137,7 @@ def unreadable(path: RelPath, error: OSError) -> CannotWriteError:
     )
 
 
-def _is_inside(real_root: str, path: RelPath, descriptor: int) -> bool:
-    """By the open file, since a link could be turned between a look and the opening."""
-    try:
-        real_path = os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:  # no /proc
-        real_path = os.path.realpath(os.path.join(real_root, path))
+def _is_inside(real_root: str, descriptor: int) -> bool:
+    """By the open file's own name, since a link could be turned between a look and the opening."""
+    real_path = os.readlink(f"/proc/self/fd/{descriptor}")
     return real_path.startswith(real_root.rstrip("/") + "/")

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from lighterman.clock import Clock
-from lighterman.errors import CannotWriteError, SourceMissingError
+from lighterman.errors import CannotWriteError, SourceMissingError, TransientError
 from lighterman.log import get_logger
 from lighterman.stores.contract import ETag, Key, Store, Window
 from lighterman.transfer.budget import Budget
@@ -30,7 +30,7 @@ from lighterman.transfer.tally import Tally
 from sidecar.attributes import attributes_of
 from sidecar.journal import Journal
 from sidecar.multipart import Multipart
-from sidecar.output import Output, opened, peek, unreadable
+from sidecar.output import REST_SECONDS, Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
 from sidecar.shipment import Shipment
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
@@ -123,7 +123,12 @@ class Uploader:
             except CannotWriteError:  # unreadable: ``send`` says so
                 continue
             if upload.upload_id is None or state != upload.state:
-                self._multipart.abandon(upload.path)
+                try:
+                    self._multipart.abandon(upload.path)
+                except TransientError as error:  # the next send, or the next start, will
+                    get_logger().warning(
+                        "sidecar.upload_not_abandoned", key=upload.key, error=str(error)
+                    )
 
     def adopt(self) -> int:
         """
@@ -279,7 +284,7 @@ class Uploader:
                 self._multipart.abandon(output.path)
                 etag = self._carry_whole(output, key, shipment, live=live)
             if etag is None:
-                return Outcome(Result.CHANGED, 0.0)
+                return Outcome(Result.CHANGED, REST_SECONDS)
             shipment.done()
         return Outcome(Result.SENT)
 

@@ -1,6 +1,7 @@
 """An outputs directory, a bucket on a real store, and an uploader between them."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,13 @@ class Acting:
         return call
 
 
+class HastyClock(SystemClock):
+    """Waits between attempts are over at once."""
+
+    def wait(self, seconds: float, until: threading.Event | None = None) -> bool:
+        return until is not None and until.is_set()
+
+
 class Outputs:
     """One run of the uploader over one outputs directory. ``restart`` makes the next one."""
 
@@ -76,7 +84,7 @@ class Outputs:
             self.journal,
             settings=self.settings,
             clock=clock,
-            attempts=Attempts(self.settings.retry_seconds, clock, self.tally),
+            attempts=Attempts(self.settings.retry_seconds, HastyClock(), self.tally),
             pace=Pace(8),
             budget=self.budget,
             tally=self.tally,

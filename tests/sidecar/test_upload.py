@@ -195,7 +195,7 @@ def test_whoever_opens_a_file_during_the_check_disturbs_nobody(tmp_path):
         "import sys\n"
         "from sidecar.output import opened\n"
         "print('ready', flush=True)\n"
-        "for _ in range(20_000):\n"
+        "for _ in range(5_000):\n"
         "    with opened(sys.argv[1], 'file') as output:\n"
         "        output.is_being_written()\n"
     )

@@ -13,6 +13,7 @@ from lighterman.errors import (
     UploadMissingError,
 )
 from lighterman.stores.contract import Attributes, Part, Window
+from lighterman.transfer.settings import TransferSettings
 from sidecar.multipart import CLOCK_SKEW_SECONDS, MOST_BEGINNINGS, in_threads
 from sidecar.output import opened
 from sidecar.states import FileState, RelPath
@@ -285,6 +286,29 @@ def test_an_upload_that_cannot_be_abandoned_is_said(outputs, said):
     assert "sidecar.upload_not_abandoned" in said.getvalue()
     assert "no permission to abort" in said.getvalue()
     assert outputs.journal.open_uploads() == []
+
+
+def test_an_upload_that_cannot_be_abandoned_yet_is_kept(outputs, said):
+    """While the store is away, what is to be abandoned isn't forgotten."""
+    path = cut_short(outputs, 1)
+    (outputs.root / path).unlink()
+    outputs.settings = TransferSettings(retry_seconds=0.0)
+    outputs.restart()
+
+    def fail() -> None:
+        raise TransientError("the network is away")
+
+    outputs.store.before("abandon", fail, fail)
+
+    outputs.uploader.recover()
+    with pytest.raises(TransientError):
+        outputs.send(path)
+
+    assert [path] == [upload.path for upload in outputs.journal.open_uploads()]
+    assert "sidecar.upload_not_abandoned" in said.getvalue()
+    outputs.uploader.recover()
+    assert outputs.journal.open_uploads() == []
+    assert outputs.open_uploads() == []
 
 
 def test_an_upload_waits_for_the_next_send_when_the_store_is_down(outputs):
