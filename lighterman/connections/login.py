@@ -125,14 +125,16 @@ def resolve(
     settings = _settings(connection.options, [kwargs, files, own, ambient])
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
-    logins = [_login_of(source) for source in (files, kwargs, own, ambient)]
-    if logins[1] and logins[2] and not logins[0]:
-        raise ConfigurationError(
-            f"a login is said twice, in the {kwargs.name} and in the {own.name}",
-            hint="keep one of them",
-        )
-    empty = () if logins[0] else tuple(mount.mount_path or "" for mount in mounts)
-    login = next((login for login in logins if login), {"source": "the SDK's own chain"})
+    login = _login_of(files)
+    empty = () if login else tuple(mount.mount_path or "" for mount in mounts)
+    if not login:
+        login, other = _login_of(kwargs), _login_of(own)
+        if login and other:
+            raise ConfigurationError(
+                f"a login is said twice, in the {kwargs.name} and in the {own.name}",
+                hint="keep one of them",
+            )
+        login = login or other or _login_of(ambient) or {"source": "the SDK's own chain"}
     return msgspec.structs.replace(settings, **login, empty_mounts=empty)
 
 
@@ -185,49 +187,64 @@ def _login_kwargs(options: Options) -> _Source:
     return _Source("client_kwargs of the connection", values)
 
 
+class _Parts(NamedTuple):
+    """What one source gives of a login."""
+
+    key: _Setting | None
+    secret: _Setting | None
+    token: _Setting | None
+    role: _Setting | None
+    web: _Setting | None
+    profile: _Setting | None
+
+    @property
+    def ways(self) -> list[_Setting]:
+        """The ways to log in, in the SDK's own order."""
+        return [way for way in (self.key, self.web, self.profile) if way]
+
+
 def _login_of(source: _Source) -> dict[str, object]:
     """The fields of a login that this source alone gives; empty if it has none."""
-    key, secret, token, role, web, profile = (source.first(names) for names in _LOGIN_NAMES)
-    if not any((key, secret, token, role, web, profile)):
+    parts = _Parts(*(source.first(names) for names in _LOGIN_NAMES))
+    if not any(parts):
         return {}
-    if not (key and secret) and (key or secret or token):
-        there = key or secret or token
-        missing = S3Names.SECRET[0] if key else S3Names.ID[0]
+    _check_whole(parts, source)
+    # Several ways in the environment are usual (EKS puts the web identity into every pod): the first one
+    # counts, and the role belongs to the web identity.
+    way = parts.ways[0] if parts.ways else None
+    role = None if parts.web and way is parts.key else parts.role
+    fields: dict[str, object] = {"source": source.name, "role_arn": role.value if role else None}
+    if role or not source.is_ambient:
+        fields["role_session_name"] = _role_session(source)
+        fields["role_session_seconds"] = _role_seconds(source)
+    if parts.key and parts.secret:
+        fields["access_key_id"] = Secret(parts.key.value)
+        fields["secret_access_key"] = Secret(parts.secret.value)
+        fields["session_token"] = Secret(parts.token.value) if parts.token else None
+    elif way:
+        field = "web_identity_token_file" if way is parts.web else "profile"
+        fields[field] = way.value
+    return fields
+
+
+def _check_whole(parts: _Parts, source: _Source) -> None:
+    part = parts.key or parts.secret or parts.token
+    if part and not (parts.key and parts.secret):
+        missing = S3Names.SECRET[0] if parts.key else S3Names.ID[0]
         raise CredentialsError(
-            f"{there.name if there else ''} ({source.name}) without {missing}",
+            f"{part.name} ({source.name}) without {missing}",
             hint=f"give {missing} in the same place: a login is never put together from several",
         )
-    if web and not role and not key:
+    if parts.web and not parts.role and not parts.key:
         raise CredentialsError(
-            f"{web.name} ({source.name}) without {S3Names.ROLE[0]}",
+            f"{parts.web.name} ({source.name}) without {S3Names.ROLE[0]}",
             hint=f"give {S3Names.ROLE[0]} in the same place: the token is exchanged for that role",
         )
-    ways = [way for way in (key, web, profile) if way]
-    if len(ways) > 1 and not source.is_ambient:
+    if len(parts.ways) > 1 and not source.is_ambient:
         raise ConfigurationError(
-            f"{' and '.join(way.name for way in ways)} ({source.name}) are several logins at once",
+            f"{' and '.join(way.name for way in parts.ways)} ({source.name}) are several logins at once",
             hint="keep one of them",
         )
-    # Several in the environment are usual (EKS puts the web identity into every pod): as in the SDK, keys
-    # come first, then the web identity, to which the role belongs; then the profile.
-    if key and web:
-        role = None
-    fields: dict[str, object] = {
-        "source": source.name,
-        "role_session_name": _role_session(source),
-        "role_session_seconds": _role_seconds(source),
-    }
-    if key and secret:
-        fields["access_key_id"] = Secret(key.value)
-        fields["secret_access_key"] = Secret(secret.value)
-        fields["session_token"] = Secret(token.value) if token else None
-    if role:
-        fields["role_arn"] = role.value
-    if web and not key:
-        fields["web_identity_token_file"] = web.value
-    if profile and ways == [profile]:
-        fields["profile"] = profile.value
-    return fields
 
 
 def _role_session(source: _Source) -> str:

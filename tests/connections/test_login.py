@@ -111,6 +111,23 @@ def test_the_first_source_with_a_login_wins_whole(mounted):
     assert [False, False, False, False, True] == [each.anonymous for each in found]
 
 
+def test_a_source_behind_the_first_one_is_not_even_looked_at(mounted):
+    """First found wins: half a login in the process environment is no trouble of a connection with its own."""
+    secret = mounted("s3", KEYS)
+    environ = {"AWS_ACCESS_KEY_ID": "half", "AWS_USE_SSL": "maybe", "AWS_REGION": "no region"}
+    own = {**KEYS, "AWS_USE_SSL": "true", "AWS_REGION": "r"}
+    assert "env of the connection" == login(environ, env=own).source
+    mount = Mount(name="s", mount_path=str(secret.root))
+    half = {"AWS_ACCESS_KEY_ID": "half", "AWS_USE_SSL": "true", "AWS_REGION": "r"}
+    assert f"files in {secret.root}" == login(environ, env=half, secret=mount).source
+
+
+def test_role_settings_without_a_role_are_no_trouble_of_the_environment():
+    """A duration that some other tool left in the environment means nothing without a role."""
+    found = login({**OTHER, "AWS_SESSION_DURATION": "1"})
+    assert (3600, None) == (found.role_session_seconds, found.role_arn)
+
+
 def test_a_mount_without_a_login_is_passed_over_and_remembered(mounted, tmp_path):
     """Declared mounts in which no login was found are named, for the hint of a refusal."""
     absent = str(tmp_path / "absent")
