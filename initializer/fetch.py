@@ -78,7 +78,11 @@ class Fetcher:
                 hint="start it again on the same volume: it goes on from here",
             )
         if error is not None:
-            self._give_up(keep_large=have_ended and _may_pass(error))
+            self._give_up(
+                keep_large=have_ended
+                and _may_pass(error)
+                and not isinstance(error, SourceChangedError)
+            )
             if isinstance(error, LightermanError) and error.key:
                 self.tally.failed(error.key, error.kind, error.message)
             raise error

@@ -87,12 +87,12 @@ class LargeFile:
             self._under_way += 1
             return partial(self._bring, index)
 
-    def save(self) -> None:
-        """Note how far it came, once that is on the disk."""
+    def save(self) -> bool:
+        """Note how far it came, once that is on the disk. False when there is nothing worth a note."""
         with self._lock:
             item, done = self._item, bytes(self._done)
             if self._descriptor < 0 or not any(done):
-                return
+                return False
             descriptor = os.dup(self._descriptor)
         try:
             os.fdatasync(descriptor)
@@ -100,17 +100,17 @@ class LargeFile:
             os.close(descriptor)
         half = Half(item.size_bytes, item.etag, RANGE_BYTES, done)
         self._fetcher.state(item).note_half(item.path, half)
+        return True
 
     def give_up(self, *, keep: bool) -> None:
         """Leave it for another start to go on with, or take it away. No range is under way any more."""
-        if keep:
-            self.save()
+        is_kept = keep and self.save()
         with self._lock:
             self._changed = True
             descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0 and not self._under_way:
             os.close(descriptor)
-        if not keep:
+        if not is_kept:
             place.discard(self._temporary)
             self._fetcher.state(self._item).forget_half(self._item.path)
 

@@ -39,11 +39,13 @@ class Pull:
         return self.program.start(*self.arguments(*flags), **popen)
 
     def files(self):
-        """Path below the destination to content of what is there, init's own directory left out."""
+        """Path below the destination to content of what is there under a name of its own."""
         return {
             str(path.relative_to(self.dest)): path.read_bytes()
             for path in sorted(self.dest.rglob("*"))
-            if path.is_file() and ".lighterman" not in path.relative_to(self.dest).parts
+            if path.is_file()
+            and ".lighterman" not in path.relative_to(self.dest).parts
+            and path.name not in self.temporaries()
         }
 
     def temporaries(self):
