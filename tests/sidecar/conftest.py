@@ -44,7 +44,7 @@ def s3_store(s3_connection) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture(params=["volume", "s3"])
+@pytest.fixture(params=["volume", "s3", pytest.param("rgw", marks=pytest.mark.ceph)])
 def store(request) -> Store:
     """Each kind of store in turn."""
     found: Store = request.getfixturevalue(f"{request.param}_store")

@@ -47,14 +47,19 @@ def outputs_to_kill(outputs):
 
 
 @pytest.fixture
-def proxy(request, proxy_to):
-    """Counts what goes to moto; ``None`` for a volume."""
-    if "volume" in request.node.callspec.id:
-        return None
-    return proxy_to(request.getfixturevalue("moto_endpoint"))
+def bucket(request):
+    """The bucket that the outputs go to; ``None`` for a volume."""
+    kind = request.node.callspec.params["store"]
+    return None if kind == "volume" else request.getfixturevalue(f"{kind}_bucket")
 
 
-def plan_of(outputs: Outputs, proxy, request, part_threads: int = 1) -> dict:
+@pytest.fixture
+def proxy(bucket, proxy_to):
+    """Counts what goes to the bucket; ``None`` for a volume."""
+    return bucket and proxy_to(bucket.endpoint)
+
+
+def plan_of(outputs: Outputs, bucket, proxy, part_threads: int = 1) -> dict:
     plan = {
         "root": str(outputs.root),
         "state": outputs.state,
@@ -62,13 +67,9 @@ def plan_of(outputs: Outputs, proxy, request, part_threads: int = 1) -> dict:
         "paths": list(FILES),
         "part_threads": part_threads,
     }
-    if proxy is None:
+    if bucket is None:
         return plan | {"kind": "volume", "place": str(outputs.root.parent / "bucket")}
-    return plan | {
-        "kind": "s3",
-        "place": proxy.url,
-        "bucket": request.getfixturevalue("s3_bucket").name,
-    }
+    return plan | {"kind": "s3", "place": proxy.url, "bucket": bucket.name}
 
 
 def assert_complete(outputs: Outputs) -> None:
@@ -78,9 +79,9 @@ def assert_complete(outputs: Outputs) -> None:
 
 
 @pytest.mark.parametrize("kill_at", range(1, len(TRANSITIONS) + 2))
-def test_killed_after_a_transition(outputs_to_kill, proxy, request, kill_at):
+def test_killed_after_a_transition(outputs_to_kill, bucket, proxy, kill_at):
     """Killed at any moment and started with the same journal, it goes on."""
-    plan = plan_of(outputs_to_kill, proxy, request)
+    plan = plan_of(outputs_to_kill, bucket, proxy)
     made, code = run(plan, kill_at)
     assert (code, made) == (-9, [*TRANSITIONS, "mark_synced"][:kill_at])
 
@@ -95,9 +96,9 @@ def test_killed_after_a_transition(outputs_to_kill, proxy, request, kill_at):
 
 
 @pytest.mark.parametrize("part_threads", [1, 4])
-def test_killed_again_and_again(outputs_to_kill, proxy, request, part_threads):
+def test_killed_again_and_again(outputs_to_kill, bucket, proxy, part_threads):
     """Each start makes two steps and dies: the steps add up, and the end is reached."""
-    plan = plan_of(outputs_to_kill, proxy, request, part_threads)
+    plan = plan_of(outputs_to_kill, bucket, proxy, part_threads)
     steps: list[str] = []
     code = -9
     while code != 0 and len(steps) < 3 * len(TRANSITIONS):
