@@ -30,7 +30,7 @@ class Globs:
             self._add(pattern, origin)
 
     def _add(self, pattern: str, origin: str) -> None:
-        text = pattern.rstrip("\n")
+        text = pattern
         taken_back = text.startswith("!")
         text = text[1:] if taken_back else text
         directories_only = text.endswith("/")

@@ -91,6 +91,7 @@ class Watcher:
         self._nodes: dict[int, _Node] = {}
         self._top: _Node | None = None
         self._elsewhere: set[int] = set()
+        self._above: int | None = None
         self._moved: dict[int, RelPath] = {}
         self._moved_before: dict[int, RelPath] = {}
         self._leaving: dict[int, tuple[_Node, RelPath]] = {}
@@ -137,6 +138,7 @@ class Watcher:
             self._nodes[wd] = node
             if parent is None:
                 self._top = node
+                self._watch_above()
             else:
                 self._attach(node, parent, name)
             return True
@@ -146,7 +148,7 @@ class Watcher:
         if self._inotify is None:
             return False
         with self._lock:
-            wd = self._add(directory)
+            wd = self._add(directory, MASK | flags.MASK_ADD)
             if wd is None or wd < 0:
                 return False
             self._elsewhere.add(wd)
@@ -167,6 +169,8 @@ class Watcher:
                 continue
             if event.wd in self._elsewhere:
                 yield Change(Kind.ELSEWHERE)
+            if event.wd == self._above:
+                yield from self._of_parent(event)
             yield from self._of_tree(event)
 
     # Events
@@ -188,6 +192,15 @@ class Watcher:
             yield from self._of_subdirectory(event, node, path)
         else:
             yield from self._of_file(event, path)
+
+    def _of_parent(self, event: Event) -> Iterator[Change]:
+        """A directory that someone has open, as the holder of its lock does, never tells its own end."""
+        is_root = event.name == os.path.basename(self._root)
+        if is_root and event.mask & (flags.DELETE | flags.MOVED_FROM) and self._top is not None:
+            with self._lock:
+                self._forget(self._top)
+                self._top = None
+            yield Change(Kind.ROOT_GONE)
 
     def _of_directory_itself(self, event: Event, node: _Node) -> Iterator[Change]:
         if node is self._top:
@@ -291,11 +304,16 @@ class Watcher:
 
     # The tree
 
-    def _add(self, path: str) -> int | None:
+    def _watch_above(self) -> None:
+        above = os.path.dirname(self._root)
+        if above != self._root:
+            self._above = self._add(above, flags.DELETE | flags.MOVED_FROM | flags.MASK_ADD)
+
+    def _add(self, path: str, mask: int = MASK) -> int | None:
         """A watch descriptor; -1 where the kernel has none to give; ``None`` without such a directory."""
         assert self._inotify is not None  # noqa: S101 - the callers asked
         try:
-            wd: int = self._inotify.add_watch(path, MASK)
+            wd: int = self._inotify.add_watch(path, mask)
         except OSError as error:
             if error.errno in _LIMITS or error.errno == errno.EACCES:
                 return -1

@@ -11,7 +11,7 @@ from sidecar.globs import Names
 def test_a_drain_goes_by_size_with_temporary_names_last():
     """Many small files are safe before a large one begins."""
     files = [("big", 900), ("x.tmp", 1), ("small", 3), ("a.part", 0), ("empty", 0)]
-    assert ["empty", "small", "big", "a.part", "x.tmp"] == by_size(files, Names())
+    assert by_size(files, Names()) == ["empty", "small", "big", "a.part", "x.tmp"]
 
 
 @pytest.mark.parametrize(

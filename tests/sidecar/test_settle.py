@@ -23,25 +23,25 @@ def settle():
 def test_a_closed_file_is_ready_after_it_settled(settle):
     """It is due ``settle_seconds`` after its close, and not before."""
     settle.closed(A, 10.0)
-    assert (11.0, [], [A]) == (
+    assert (
         settle.next_due(),
         settle.take_ready(10.9, 9),
         settle.take_ready(11.0, 9),
-    )
+    ) == (11.0, [], [A])
 
 
 def test_each_event_pushes_the_time(settle):
     """A file that is closed again and again is sent when that rests."""
     settle.closed(A, 10.0)
     settle.touched(A, 10.8)
-    assert ([], [A]) == (settle.take_ready(11.5, 9), settle.take_ready(11.8, 9))
+    assert (settle.take_ready(11.5, 9), settle.take_ready(11.8, 9)) == ([], [A])
 
 
 def test_a_file_that_never_rests_is_sent_after_the_longest_delay(settle):
     """Events that come faster than the settling don't put it off for ever."""
     for tenth in range(400):
         settle.closed(A, tenth / 10)
-    assert [A] == settle.take_ready(40.0, 9)
+    assert settle.take_ready(40.0, 9) == [A]
     settle = Settle(Rules(1.0, 30.0), Names())
     for tenth in range(310):
         settle.closed(A, tenth / 10)
@@ -54,16 +54,16 @@ def test_a_file_that_never_rests_is_sent_after_the_longest_delay(settle):
 def test_a_file_that_is_written_waits_for_its_close(settle):
     """No time makes it ready; its close does."""
     settle.writing(A, 10.0)
-    assert ([], None) == (settle.take_ready(10_000.0, 9), settle.next_due())
+    assert (settle.take_ready(10_000.0, 9), settle.next_due()) == ([], None)
     settle.closed(A, 10_000.0)
-    assert [A] == settle.take_ready(10_001.0, 9)
+    assert settle.take_ready(10_001.0, 9) == [A]
 
 
 def test_a_change_of_attributes_does_not_end_the_wait_for_a_close(settle):
     """``chmod`` on a file that is being written says nothing about its writer."""
     settle.writing(A, 10.0)
     settle.touched(A, 11.0)
-    assert [] == settle.take_ready(100.0, 9)
+    assert settle.take_ready(100.0, 9) == []
 
 
 def test_an_open_writer_comes_along_when_its_file_is_renamed(settle):
@@ -71,9 +71,9 @@ def test_an_open_writer_comes_along_when_its_file_is_renamed(settle):
     settle.writing(A, 10.0)
     settle.gone(A)
     settle.arrived(B, 10.0, A)
-    assert [] == settle.take_ready(100.0, 9)
+    assert settle.take_ready(100.0, 9) == []
     settle.closed(B, 100.0)
-    assert [B] == settle.take_ready(101.0, 9)
+    assert settle.take_ready(101.0, 9) == [B]
 
 
 def test_a_complete_file_that_is_renamed_is_ready_under_its_new_name(settle):
@@ -81,17 +81,17 @@ def test_a_complete_file_that_is_renamed_is_ready_under_its_new_name(settle):
     settle.closed(A, 10.0)
     settle.gone(A)
     settle.arrived(B, 10.0, A)
-    assert [B] == settle.take_ready(11.0, 9)
+    assert settle.take_ready(11.0, 9) == [B]
 
 
 def test_a_live_file_is_sent_while_it_is_written(settle):
     """After its first change, then every ``max_delay_seconds``."""
     settle.writing(LOG, 0.0)
-    assert [LOG] == settle.take_ready(1.0, 9)
+    assert settle.take_ready(1.0, 9) == [LOG]
     settle.sent(LOG, 1.1, took_seconds=0.1)
     settle.writing(LOG, 1.2)
     settle.writing(LOG, 20.0)
-    assert ([], [LOG]) == (settle.take_ready(31.0, 9), settle.take_ready(31.1, 9))
+    assert (settle.take_ready(31.0, 9), settle.take_ready(31.1, 9)) == ([], [LOG])
 
 
 def test_a_live_file_that_takes_long_is_sent_a_tenth_of_the_time(settle):
@@ -100,15 +100,15 @@ def test_a_live_file_that_takes_long_is_sent_a_tenth_of_the_time(settle):
     settle.take_ready(1.0, 9)
     settle.sent(LOG, 9.0, took_seconds=8.0)
     settle.writing(LOG, 10.0)
-    assert ([], [LOG]) == (settle.take_ready(88.9, 9), settle.take_ready(89.0, 9))
+    assert (settle.take_ready(88.9, 9), settle.take_ready(89.0, 9)) == ([], [LOG])
 
 
 def test_a_temporary_name_waits_for_the_drain(settle):
     """It is never ready before, and never dropped."""
     settle.closed(TEMPORARY, 0.0)
     settle.found(TEMPORARY, 1.0, at_rest=True)
-    assert [] == settle.take_ready(1000.0, 9)
-    assert [TEMPORARY] == settle.drain()
+    assert settle.take_ready(1000.0, 9) == []
+    assert settle.drain() == [TEMPORARY]
 
 
 def test_what_is_under_way_is_not_handed_out_again(settle):
@@ -116,9 +116,9 @@ def test_what_is_under_way_is_not_handed_out_again(settle):
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
     settle.closed(A, 2.0)
-    assert [] == settle.take_ready(100.0, 9)
+    assert settle.take_ready(100.0, 9) == []
     settle.sent(A, 100.0, took_seconds=99.0)
-    assert [A] == settle.take_ready(100.0, 9)
+    assert settle.take_ready(100.0, 9) == [A]
 
 
 def test_what_is_sent_is_forgotten(settle):
@@ -126,7 +126,7 @@ def test_what_is_sent_is_forgotten(settle):
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
     settle.sent(A, 2.0, took_seconds=1.0)
-    assert (0, None) == (len(settle), settle.next_due())
+    assert (len(settle), settle.next_due()) == (0, None)
 
 
 def test_a_file_found_open_waits_for_its_close(settle):
@@ -134,9 +134,9 @@ def test_a_file_found_open_waits_for_its_close(settle):
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
     settle.still_open(A, 1.0)
-    assert [] == settle.take_ready(1000.0, 9)
+    assert settle.take_ready(1000.0, 9) == []
     settle.closed(A, 1000.0)
-    assert [A] == settle.take_ready(1001.0, 9)
+    assert settle.take_ready(1001.0, 9) == [A]
 
 
 def test_a_close_during_the_look_that_found_it_open_counts(settle):
@@ -145,16 +145,16 @@ def test_a_close_during_the_look_that_found_it_open_counts(settle):
     settle.take_ready(1.0, 9)
     settle.closed(A, 1.0)
     settle.still_open(A, 1.5)
-    assert [A] == settle.take_ready(2.0, 9)
+    assert settle.take_ready(2.0, 9) == [A]
 
 
 def test_a_reconcile_ends_the_wait_for_a_close_that_nobody_saw(settle):
     """``truncate`` by path modifies and never closes; a walk that finds the file at rest sends it."""
     settle.writing(A, 0.0)
     settle.found(A, 300.0, at_rest=False)
-    assert [] == settle.take_ready(300.0, 9)
+    assert settle.take_ready(300.0, 9) == []
     settle.found(A, 600.0, at_rest=True)
-    assert [A] == settle.take_ready(600.0, 9)
+    assert settle.take_ready(600.0, 9) == [A]
 
 
 def test_a_find_while_it_is_under_way_is_looked_at_after(settle):
@@ -163,7 +163,7 @@ def test_a_find_while_it_is_under_way_is_looked_at_after(settle):
     settle.take_ready(1.0, 9)
     settle.found(A, 1.5, at_rest=True)
     settle.sent(A, 2.0, took_seconds=1.0)
-    assert [A] == settle.take_ready(2.0, 9)
+    assert settle.take_ready(2.0, 9) == [A]
 
 
 def test_a_file_that_changed_while_it_was_sent_goes_again_after_settling(settle):
@@ -171,7 +171,7 @@ def test_a_file_that_changed_while_it_was_sent_goes_again_after_settling(settle)
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
     settle.changed(A, 5.0, 0.02)
-    assert ([], [A]) == (settle.take_ready(5.9, 9), settle.take_ready(6.0, 9))
+    assert (settle.take_ready(5.9, 9), settle.take_ready(6.0, 9)) == ([], [A])
 
 
 def test_failures_back_off_and_events_do_not_hurry_them(settle):
@@ -179,13 +179,13 @@ def test_failures_back_off_and_events_do_not_hurry_them(settle):
     settle.closed(A, 0.0)
     now, waits = 1.0, []
     for _ in range(4):
-        assert [A] == settle.take_ready(now, 9)
+        assert settle.take_ready(now, 9) == [A]
         settle.failed(A, now)
         settle.closed(A, now)
         due = settle.next_due()
         waits.append(due - now)
         now = due
-    assert [1.0, 2.0, 4.0, 8.0] == waits
+    assert waits == [1.0, 2.0, 4.0, 8.0]
 
 
 def test_a_backoff_is_never_longer_than_a_reconcile_apart(settle):
@@ -196,14 +196,14 @@ def test_a_backoff_is_never_longer_than_a_reconcile_apart(settle):
         settle.take_ready(now, 9)
         settle.failed(A, now)
         last, now = now, settle.next_due()
-    assert 300.0 == now - last
+    assert now - last == 300.0
 
 
 def test_a_deleted_file_is_forgotten(settle):
     """Nothing is to be sent under a name that is gone."""
     settle.closed(A, 0.0)
     settle.gone(A)
-    assert ([], 0) == (settle.take_ready(10.0, 9), len(settle))
+    assert (settle.take_ready(10.0, 9), len(settle)) == ([], 0)
 
 
 def test_a_file_deleted_under_way_is_forgotten_when_that_ends(settle):
@@ -213,7 +213,7 @@ def test_a_file_deleted_under_way_is_forgotten_when_that_ends(settle):
     settle.writing(A, 1.5)
     settle.gone(A)
     settle.sent(A, 2.0, took_seconds=1.0)
-    assert 0 == len(settle)
+    assert len(settle) == 0
 
 
 def test_a_directory_that_is_gone_takes_its_files_along(settle):
@@ -230,14 +230,14 @@ def test_the_longest_due_come_first_and_no_more_than_asked(settle):
     """A backlog is worked off in its order."""
     for second, name in enumerate("cab"):
         settle.closed(RelPath(name), float(second))
-    assert [["c", "a"], ["b"]] == [settle.take_ready(10.0, 2), settle.take_ready(10.0, 2)]
+    assert [settle.take_ready(10.0, 2), settle.take_ready(10.0, 2)] == [["c", "a"], ["b"]]
 
 
 def test_take_takes_whatever_its_time_but_never_twice(settle):
     """A drain doesn't wait."""
     settle.writing(A, 0.0)
-    assert (True, False, True) == (settle.take(A), settle.take(A), settle.take(B))
-    assert [A, B] == sorted(settle.flying(), reverse=True)
+    assert (settle.take(A), settle.take(A), settle.take(B)) == (True, False, True)
+    assert sorted(settle.flying(), reverse=True) == [A, B]
 
 
 def test_after_the_drain_began_nothing_waits(settle):
@@ -256,9 +256,9 @@ def test_what_was_opened_under_way_goes_when_the_drain_began_meanwhile(settle):
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
     settle.writing(A, 1.5)
-    assert [] == settle.drain()
+    assert settle.drain() == []
     settle.sent(A, 2.0, took_seconds=1.0)
-    assert [A] == settle.take_ready(2.0, 9)
+    assert settle.take_ready(2.0, 9) == [A]
 
 
 def test_what_is_given_up_is_forgotten_unless_something_happened_since(settle):
@@ -269,7 +269,7 @@ def test_what_is_given_up_is_forgotten_unless_something_happened_since(settle):
     settle.closed(B, 1.5)
     settle.gave_up(A)
     settle.gave_up(B)
-    assert [B] == settle.take_ready(10.0, 9)
+    assert settle.take_ready(10.0, 9) == [B]
 
 
 def test_beyond_its_room_paths_are_left_to_the_reconcile():
@@ -277,7 +277,7 @@ def test_beyond_its_room_paths_are_left_to_the_reconcile():
     settle = Settle(Rules(), Names(), most_entries=2)
     for name in ("a", "b", "c", "d/e"):
         settle.closed(RelPath(name), 0.0)
-    assert (2, True, ["a", "b"]) == (len(settle), settle.overflowed, settle.take_ready(9.0, 9))
+    assert (len(settle), settle.overflowed, settle.take_ready(9.0, 9)) == (2, True, ["a", "b"])
 
 
 def test_an_end_that_nobody_took_is_a_mistake(settle):
@@ -398,7 +398,7 @@ class Model(RuleBasedStateMachine):
             self.sent[path] = self.version.get(path)
             self.settle.sent(path, self.now, 0.5)
         assert {path: self.sent.get(path) for path in self.version} == self.version
-        assert 0 == len(self.settle)
+        assert len(self.settle) == 0
 
 
 Model.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -37,8 +37,8 @@ def note(journal, root, *paths):
     """The journal has these as they are."""
     for path in paths:
         state = FileState.of((root / path).stat())
-        path = RelPath(path + "/" if (root / path).is_dir() else path)
-        journal.mark_synced([(path, Synced(state, key_of("p", path), ETag("e")))])
+        noted = RelPath(path + "/" if (root / path).is_dir() else path)
+        journal.mark_synced([(noted, Synced(state, key_of("p", noted), ETag("e")))])
 
 
 def test_files_that_the_journal_lacks_are_dirty(root, journal):
@@ -56,7 +56,7 @@ def test_files_that_the_journal_has_as_they_are_are_clean(root, journal):
         (root / name).write_text(name)
     note(journal, root, "a", "b")
     looks = seen(root, journal)
-    assert ([], 2) == (dirty(looks), sum(look.clean for look in looks))
+    assert (dirty(looks), sum(look.clean for look in looks)) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_a_file_that_changed_in_any_way_is_dirty(root, journal, change):
     (root / "a").write_text("text")
     note(journal, root, "a")
     change(root / "a")
-    assert ["a"] == dirty(seen(root, journal))
+    assert dirty(seen(root, journal)) == ["a"]
 
 
 def test_large_directories_are_handed_on_in_pieces(root, journal):
     """A walk's memory doesn't grow with what it finds."""
     for number in range(2 * LOOK_FILES + 1):
         (root / f"{number}").touch()
-    assert [LOOK_FILES, LOOK_FILES, 1] == [len(look.dirty) for look in seen(root, journal)]
+    assert [len(look.dirty) for look in seen(root, journal)] == [LOOK_FILES, LOOK_FILES, 1]
 
 
 def test_empty_directories_want_a_marker_once(root, journal):
@@ -95,7 +95,7 @@ def test_empty_directories_want_a_marker_once(root, journal):
     looks = seen(root, journal, names)
     assert {"empty", "full/inner", "bare"} == {look.directory for look in looks if look.is_empty}
     note(journal, root, "empty", "full/inner", "bare")
-    assert [] == [look for look in seen(root, journal, names) if look.is_empty]
+    assert [look for look in seen(root, journal, names) if look.is_empty] == []
 
 
 def test_what_is_left_out_is_not_even_looked_at(root, journal):
@@ -112,7 +112,7 @@ def test_each_directory_is_watched_before_it_is_read(root, journal):
     """What comes after the watch is told, what was there before is seen."""
     (root / "d").mkdir()
     looks = seen(root, journal, watch=lambda directory: (root / directory / "late").write_text("x"))
-    assert ["d/late", "late"] == dirty(looks)
+    assert dirty(looks) == ["d/late", "late"]
 
 
 def test_links_to_inside_are_seen_as_what_they_point_to(root, journal):
@@ -122,9 +122,9 @@ def test_links_to_inside_are_seen_as_what_they_point_to(root, journal):
     (root / "latest").symlink_to("ckpt-5")
     (root / "w").symlink_to("ckpt-5/w")
     looks = seen(root, journal)
-    assert ["ckpt-5/w", "latest/w", "w"] == dirty(looks)
+    assert dirty(looks) == ["ckpt-5/w", "latest/w", "w"]
     note(journal, root, "w")
-    assert ["ckpt-5/w", "latest/w"] == dirty(seen(root, journal))
+    assert dirty(seen(root, journal)) == ["ckpt-5/w", "latest/w"]
 
 
 def test_what_is_no_file_inside_is_skipped_and_said(root, journal, tmp_path):
@@ -144,7 +144,7 @@ def test_what_is_no_file_inside_is_skipped_and_said(root, journal, tmp_path):
     listener.bind(str(root / "socket"))
     listener.close()
     looks = seen(root, journal)
-    assert {
+    assert {skipped.path: skipped.why for look in looks for skipped in look.skipped} == {
         "out": "a link to outside of the outputs",
         "beside": "a link to outside of the outputs",
         "null": "a link to outside of the outputs",
@@ -154,8 +154,8 @@ def test_what_is_no_file_inside_is_skipped_and_said(root, journal, tmp_path):
         "fifo": "a fifo",
         "fifo-link": "a link to a fifo",
         "socket": "a socket",
-    } == {skipped.path: skipped.why for look in looks for skipped in look.skipped}
-    assert [] == dirty(looks)
+    }
+    assert dirty(looks) == []
 
 
 def test_links_that_lead_in_circles_end(root, journal):
@@ -165,7 +165,7 @@ def test_links_that_lead_in_circles_end(root, journal):
         (root / one / "f").write_text("x")
         (root / one / "x").symlink_to(f"../{other}")
     looks = seen(root, journal)
-    assert ["a/f", "a/x/f", "b/f", "b/x/f"] == dirty(looks)
+    assert dirty(looks) == ["a/f", "a/x/f", "b/f", "b/x/f"]
 
 
 def test_links_below_links_end_at_a_depth(root, journal):
@@ -202,7 +202,7 @@ def test_what_the_journal_has_and_the_path_lacks_is_absent(root, journal):
 def test_a_root_that_is_not_there_is_said(root, journal):
     """An unmounted volume isn't an empty one."""
     root.rmdir()
-    assert ["it isn't there"] == [look.unreadable for look in seen(root, journal)]
+    assert [look.unreadable for look in seen(root, journal)] == ["it isn't there"]
 
 
 def test_a_directory_that_vanishes_meanwhile_is_no_error(root, journal):
@@ -213,7 +213,7 @@ def test_a_directory_that_vanishes_meanwhile_is_no_error(root, journal):
         if directory == "d":
             (root / "d").rmdir()
 
-    assert [""] == [look.directory for look in seen(root, journal, watch=vanish)]
+    assert [look.directory for look in seen(root, journal, watch=vanish)] == [""]
 
 
 def test_directories_come_parents_first(root):
@@ -221,4 +221,4 @@ def test_directories_come_parents_first(root):
     (root / "a" / "b" / "c").mkdir(parents=True)
     (root / ".lighterman").mkdir()
     (root / "link").symlink_to("a")
-    assert ["", "a", "a/b", "a/b/c"] == list(directories(str(root), Names()))
+    assert list(directories(str(root), Names())) == ["", "a", "a/b", "a/b/c"]

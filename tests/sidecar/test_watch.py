@@ -45,11 +45,11 @@ def watched(tmp_path):
 def test_a_file_that_is_written_and_closed_is_told_so(watched, tmp_path):
     """CREATE of an empty file and MODIFY say that it is written, CLOSE_WRITE that it is complete."""
     with (tmp_path / "a").open("w") as file:
-        assert [Kind.WRITING] == watched.of("a")
+        assert watched.of("a") == [Kind.WRITING]
         file.write("x")
         file.flush()
-        assert [Kind.WRITING] == watched.of("a")
-    assert [Kind.CLOSED] == watched.of("a")
+        assert watched.of("a") == [Kind.WRITING]
+    assert watched.of("a") == [Kind.CLOSED]
 
 
 def test_many_writes_are_told_once(watched, tmp_path):
@@ -58,7 +58,7 @@ def test_many_writes_are_told_once(watched, tmp_path):
         watched.told()
         for _ in range(100):
             file.write(b"x")
-        assert [Kind.WRITING] == watched.of("a")
+        assert watched.of("a") == [Kind.WRITING]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_name_that_appears_complete_has_arrived(tmp_path, make):
     watched = Watched(tmp_path)
     watched.begin()
     make(tmp_path)
-    assert [Kind.ARRIVED] == watched.of("new")
+    assert watched.of("new") == [Kind.ARRIVED]
     watched.watcher.close()
 
 
@@ -94,7 +94,7 @@ def test_a_chmod_is_told(watched, tmp_path):
     (tmp_path / "a").write_text("x")
     watched.told()
     (tmp_path / "a").chmod(0o600)
-    assert [Kind.TOUCHED] == watched.of("a")
+    assert watched.of("a") == [Kind.TOUCHED]
 
 
 def test_a_delete_is_told(watched, tmp_path):
@@ -108,7 +108,7 @@ def test_a_delete_is_told(watched, tmp_path):
 def test_a_fifo_is_not_told(watched, tmp_path):
     """Nobody shall try to open it."""
     os.mkfifo(tmp_path / "pipe")
-    assert [] == watched.told()
+    assert watched.told() == []
 
 
 def test_a_writer_of_a_replaced_file_is_not_taken_for_one_of_its_successor(watched, tmp_path):
@@ -118,7 +118,7 @@ def test_a_writer_of_a_replaced_file_is_not_taken_for_one_of_its_successor(watch
         (tmp_path / "new").rename(tmp_path / "a")
         watched.told()
         old.write(b"late")
-        assert [] == watched.told()
+        assert watched.told() == []
 
 
 def test_deep_directories_made_at_once_are_all_found(watched, tmp_path):
@@ -137,7 +137,7 @@ def test_a_directory_moved_in_is_watched_with_what_it_has(watched, tmp_path_fact
     (outside / "deep").mkdir(parents=True)
     (outside / "deep" / "f").write_text("x")
     outside.rename(tmp_path / "ckpt")
-    assert [Kind.ARRIVED] == watched.of("ckpt/deep/f")
+    assert watched.of("ckpt/deep/f") == [Kind.ARRIVED]
     (tmp_path / "ckpt" / "deep" / "g").write_text("x")
     assert Kind.CLOSED in watched.of("ckpt/deep/g")
 
@@ -167,7 +167,7 @@ def test_a_directory_moved_out_is_no_longer_told_of(watched, tmp_path, tmp_path_
     (tmp_path / "d").rename(outside)
     assert [Change(Kind.DIRECTORY_GONE, "d")] == watched.told()
     (outside / "g").write_text("x")
-    assert [] == watched.told()
+    assert watched.told() == []
     (tmp_path / "d").mkdir()
     watched.told()
     (tmp_path / "d" / "h").write_text("x")
@@ -211,7 +211,7 @@ def test_what_is_left_out_is_not_told(tmp_path):
     (tmp_path / "cache" / "sub").mkdir()
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "b.bak").write_text("x")
-    assert [] == watched.told()
+    assert watched.told() == []
     watched.watcher.close()
 
 
@@ -239,13 +239,22 @@ def test_a_root_that_goes_away_is_told_and_watched_again(watched, tmp_path):
     assert Kind.CLOSED in watched.of("f")
 
 
+def test_a_root_that_someone_has_open_tells_its_end_too(watched, tmp_path):
+    """The directory of a process that holds it open lives on, without a name."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    tmp_path.rmdir()
+    assert watched.told() == [Change(Kind.ROOT_GONE)]
+    os.close(descriptor)
+    assert watched.told() == []
+
+
 def test_a_root_that_is_renamed_is_told(watched, tmp_path):
     """What happens there from now on isn't the outputs."""
     moved = tmp_path.with_name("moved")
     tmp_path.rename(moved)
     assert Change(Kind.ROOT_GONE) in watched.told()
     (moved / "f").write_text("x")
-    assert [] == watched.told()
+    assert watched.told() == []
 
 
 def test_a_walk_mends_the_watch_of_a_directory_that_was_missed(watched, tmp_path):
@@ -326,7 +335,7 @@ def test_a_directory_elsewhere_wakes_whoever_waits_for_a_file_there(
 def test_events_arrive_on_an_ordinary_filesystem(tmp_path):
     """The self-test makes a file and hears of it; nothing of it stays."""
     assert events_arrive(str(tmp_path)) is True
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_nothing_may_be_written_events_cannot_be_tried(tmp_path):

@@ -79,10 +79,11 @@ def test_a_glob_that_matches_nothing_is_refused_by_the_flag_it_came_from(glob):
 @given(st.text(alphabet="ab/*?[]!^-\\.é\n", min_size=1, max_size=8), st.text(alphabet="ab/.é\n"))
 def test_any_text_is_a_glob_or_refused(glob, path):
     """No pattern makes the program fail other than by saying that it matches nothing."""
-    try:
+    if glob.removeprefix("!").removesuffix("/"):
         assert Globs([glob]).covers(path) in (True, False)
-    except UsageError as error:
-        assert "matches nothing" in error.message
+    else:
+        with pytest.raises(UsageError, match="matches nothing"):
+            Globs([glob])
 
 
 @given(st.text(alphabet="abc/.", min_size=1, max_size=8).filter(lambda t: t.strip("/!")))
