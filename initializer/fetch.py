@@ -18,6 +18,7 @@ from initializer.state import State
 from initializer.verify import md5, untrusted
 from lighterman.clock import Clock
 from lighterman.errors import (
+    CannotWriteError,
     DeadlineError,
     ExitCode,
     LightermanError,
@@ -94,8 +95,15 @@ class Fetcher:
         source = self._sources[item.store]
         # What is small is held in small buffers.
         held_bytes = min(source.store.call_memory_bytes, 2 * window.size_bytes + _LEAST_HELD_BYTES)
-        with source.pace.slot(), self._budget.take(held_bytes):
-            return source.store.read_into(item.key, window, at=at, etag=item.etag, digest=digest)
+        try:
+            with source.pace.slot(), self._budget.take(held_bytes):
+                return source.store.read_into(
+                    item.key, window, at=at, etag=item.etag, digest=digest
+                )
+        except CannotWriteError as error:
+            if isinstance(error.__cause__, OSError):  # the store knows the descriptor, not the path
+                raise place.cannot_write(item.path, error.__cause__, item.size_bytes) from error
+            raise
 
     def anew(self, item: Fetch) -> Fetch:
         """The same object as it is now."""
