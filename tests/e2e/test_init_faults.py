@@ -212,6 +212,7 @@ def test_a_killed_run_s_leftovers_are_swept(pull, proxy):
     pull.bucket.put("stays", b"1")
     proxy.on(of("gone"), Stall(), times=None)
     running = pull.start()
+    running.wait_for_event("init.file_fetched")
     proxy.wait_for(of("gone"))
     running.kill()
     assert len(pull.temporaries()) == 1
