@@ -70,6 +70,19 @@ def test_files_in_memory_are_bounded_by_the_memory_limit(tmp_path, container):
     assert room_at(str(tmp_path), container).memory_bytes == (128 - 100 + 60) * MIB
 
 
+def test_the_first_version_of_cgroups_tells_it_too(tmp_path, container):
+    """Its page cache holds the files of tmpfs as well: they don't make room."""
+    (container / "proc/self/cgroup").write_text("4:memory:/pod\n")
+    place = container / "sys/fs/cgroup/memory/pod"
+    place.mkdir(parents=True)
+    (place / "memory.limit_in_bytes").write_text(f"{128 * MIB}\n")
+    (place / "memory.usage_in_bytes").write_text(f"{100 * MIB}\n")
+    (place / "memory.stat").write_text(f"total_cache {50 * MIB}\ntotal_shmem {40 * MIB}\n")
+    assert room_at(str(tmp_path), container).memory_bytes == (128 - 100 + 10) * MIB
+    (place / "memory.stat").unlink()
+    assert room_at(str(tmp_path), container).memory_bytes == 28 * MIB
+
+
 def test_without_a_limit_files_in_memory_are_not_bounded(tmp_path, container):
     """Then only the file system's own size counts."""
     (container / "sys/fs/cgroup/memory.max").write_text("max\n")
