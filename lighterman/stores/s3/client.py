@@ -15,6 +15,7 @@ from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
 from lighterman.stores.s3.failures import Failure
 from lighterman.stores.s3.login import Login
+from lighterman.stores.s3.wire import silence_unverified
 
 UPLOAD_CALLS: Final = ("PutObject", "CreateMultipartUpload", "UploadPart", "CopyObject")
 _OWN: Final = {"Bucket", "Key", "Body", "UploadId", "PartNumber", "CopySource"}
@@ -26,7 +27,8 @@ def failure_of(error: Any) -> Failure:
     answer = error.response.get("ResponseMetadata", {})
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(answer.get("HTTPStatusCode", 0)) or 400
-    region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
+    said = error.response.get("Error", {}).get("Region", "")
+    region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "") or said
     return Failure(status, "" if code.isdigit() else code, region)
 
 
@@ -35,6 +37,7 @@ class Client:
 
     def __init__(self, settings: S3Settings, login: Login) -> None:
         self._settings = settings
+        self._login = login
         self._client = _create(settings, login)
         self._accepted = {call: self._parameters(call) for call in UPLOAD_CALLS}
         self._refuse_unknown()
@@ -58,6 +61,7 @@ class Client:
         if key is not None:
             arguments["Key"] = key
         key = key or ""
+        self._login.keys()  # renewed here where they must be, so that a refusal is told as such
         try:
             answer: dict[str, Any] = getattr(self._client, xform_name(operation))(**arguments)
         except exceptions.ClientError as error:
@@ -70,7 +74,7 @@ class Client:
                 connection=place.connection,
                 key=key,
             ) from error
-        except exceptions.HTTPClientError as error:
+        except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
             cause = error.kwargs.get("error")
             if isinstance(cause, LightermanError):  # the body's own: the file that is sent changed
                 raise cause from error
@@ -125,6 +129,8 @@ def _create(settings: S3Settings, login: Login) -> Any:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    if settings.verify is False:
+        silence_unverified()
     session = login.session()
     proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
     given = dict(settings.config_kwargs)

@@ -3,6 +3,9 @@ From a connection and its login to what the engines are told: endpoint, region, 
 checksums. Decisions only; nothing is opened here.
 """
 
+import base64
+import hashlib
+import os
 import re
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -77,10 +80,20 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def customer_key_headers(self) -> dict[str, str]:
         """What a request must carry to read objects that are encrypted with the customer's own key."""
+        key = self.write_kwargs.get("SSECustomerKey")
+        if not key:
+            return {}
+        text, digest = str(key), self.write_kwargs.get("SSECustomerKeyMD5")
+        if not digest:  # as botocore does: a key without its MD5 is a raw one
+            raw = text.encode()
+            text = base64.b64encode(raw).decode()
+            digest = base64.b64encode(hashlib.md5(raw, usedforsecurity=False).digest()).decode()
         return {
-            header: str(self.write_kwargs[name])
-            for name, header in _CUSTOMER_KEY.items()
-            if name in self.write_kwargs
+            f"{_CUSTOMER_KEY}-algorithm": str(
+                self.write_kwargs.get("SSECustomerAlgorithm", "AES256")
+            ),
+            f"{_CUSTOMER_KEY}-key": text,
+            f"{_CUSTOMER_KEY}-key-md5": str(digest),
         }
 
     @property
@@ -90,11 +103,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
         return not encryption.startswith("aws:kms") and not self.customer_key_headers
 
 
-_CUSTOMER_KEY: Final = {
-    "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
-    "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
-    "SSECustomerKeyMD5": "x-amz-server-side-encryption-customer-key-MD5",
-}
+_CUSTOMER_KEY: Final = "x-amz-server-side-encryption-customer"
 
 
 def configured(
@@ -102,6 +111,7 @@ def configured(
     login: S3Login,
     environ: Mapping[str, str],
     *,
+    region: str | None,
     stall_seconds: float,
     concurrency: int,
 ) -> S3Settings:
@@ -109,7 +119,13 @@ def configured(
     options = connection.options
     config = dict(options.config_kwargs)
     bucket, prefix = _bucket_and_prefix(connection)
-    region = login.region or _text(config, "region_name") or DEFAULT_REGION
+    region = region or _text(config, "region_name") or DEFAULT_REGION
+    if isinstance(login.verify, str) and not os.path.exists(login.verify):
+        raise ConfigurationError(
+            f"the CA bundle {login.verify} isn't there",
+            hint="mount it, or correct options.ca_bundle or AWS_CA_BUNDLE",
+            connection=connection.name,
+        )
     endpoint = login.endpoint or _endpoint(region, use_ssl=login.use_ssl)
     anonymous = login.anonymous or config.get("signature_version") == "unsigned"
     return S3Settings(

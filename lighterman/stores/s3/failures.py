@@ -113,6 +113,8 @@ _TIMEOUT: Final = re.compile(r"timed ?out|timeout", re.IGNORECASE)
 
 def from_text(text: str) -> Failure | None:
     """The failure that an engine's text quotes (a status, and S3's XML); ``None`` if it quotes none."""
+    if "redirect without LOCATION" in text:  # obstore's word for S3's PermanentRedirect
+        return Failure(301, "PermanentRedirect")
     status, code = _STATUS.search(text), _CODE.search(text)
     if status is None and code is None:
         return None

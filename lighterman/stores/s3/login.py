@@ -55,6 +55,20 @@ def _static_keys(login: S3Login) -> Keys | None:
     return Keys(login.access_key_id.reveal(), login.secret_access_key.reveal(), token)
 
 
+def region_of(login: S3Login) -> str | None:
+    """The login's region; for a profile and the SDK's own chain also what the SDK's files say."""
+    if login.region or login.anonymous or login.access_key_id:
+        return login.region
+    from botocore.exceptions import ProfileNotFound
+    from botocore.session import Session
+
+    try:
+        region = Session(profile=login.profile).get_config_variable("region")
+    except ProfileNotFound:  # told when it is logged in with
+        return None
+    return str(region) if region else None
+
+
 class _Static:
     def __init__(self, keys: Keys | None) -> None:
         self._keys = keys
@@ -91,7 +105,12 @@ class _Chain:
             return self._credentials
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,  # noqa: A004  # its name
+            HTTPClientError,
+        )
 
         from lighterman.stores.s3 import failures
         from lighterman.stores.s3.client import failure_of
@@ -110,9 +129,7 @@ class _Chain:
                 ) from error
             raise failures.explained(place, failure) from error
         except (BotoCoreError, OSError) as error:
-            from botocore.exceptions import HTTPClientError
-
-            if isinstance(error, HTTPClientError):
+            if isinstance(error, (HTTPClientError, ConnectionError)):
                 raise failures.broken(place, str(error)) from error
             raise CredentialsError(
                 f"no credentials came from {self._login.source} ({type(error).__name__})",

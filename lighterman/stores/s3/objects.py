@@ -127,10 +127,12 @@ class Objects:
         from obstore.store import S3Store as ObstoreS3
 
         settings = self._settings
+        endpoint = settings.base_url if settings.virtual else settings.endpoint
         # Everything is said here, since obstore would take what is left out from AWS_… variables.
         return ObstoreS3(
             settings.bucket,
-            endpoint=settings.base_url if settings.virtual else settings.endpoint,
+            endpoint=endpoint,
+            aws_endpoint_url_s3=endpoint,
             region=settings.region,
             virtual_hosted_style_request=settings.virtual,
             skip_signature=settings.anonymous,

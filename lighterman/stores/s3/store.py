@@ -30,7 +30,7 @@ from lighterman.stores.s3 import etags, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured
 from lighterman.stores.s3.keys import obstore_takes
-from lighterman.stores.s3.login import login_of
+from lighterman.stores.s3.login import login_of, region_of
 from lighterman.stores.s3.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3.wire import Wire, attributes_of
 from lighterman.transfer.settings import TransferSettings
@@ -48,8 +48,13 @@ def open_s3(
     settings: TransferSettings,
     *,
     concurrency: int,
+    copy_limit_bytes: int = uploads.COPY_LIMIT_BYTES,
+    copy_part_bytes: int = uploads.COPY_PART_BYTES,
 ) -> "S3Store":
-    """The store of an ``s3`` connection. ``ConfigurationError``, ``CredentialsError``."""
+    """
+    The store of an ``s3`` connection. Copies of more than ``copy_limit_bytes`` go by parts.
+    ``ConfigurationError``, ``CredentialsError``.
+    """
     logins = S3Logins(connection, environ)
 
     def configure(login: S3Login) -> S3Settings:
@@ -57,11 +62,14 @@ def open_s3(
             connection,
             login,
             environ,
+            region=region_of(login),
             stall_seconds=settings.stall_seconds,
             concurrency=concurrency,
         )
 
-    return S3Store(logins, configure)
+    return S3Store(
+        logins, configure, copy_limit_bytes=copy_limit_bytes, copy_part_bytes=copy_part_bytes
+    )
 
 
 class _Engines:
@@ -100,8 +108,8 @@ class S3Store:
         logins: S3Logins,
         configure: Callable[[S3Login], S3Settings],
         *,
-        copy_limit_bytes: int = uploads.COPY_LIMIT_BYTES,
-        copy_part_bytes: int = uploads.COPY_PART_BYTES,
+        copy_limit_bytes: int,
+        copy_part_bytes: int,
     ) -> None:
         self._logins = logins
         self._configure = configure

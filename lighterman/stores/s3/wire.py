@@ -199,7 +199,7 @@ def _pool(settings: S3Settings) -> "urllib3.PoolManager":
     }
     if settings.verify is False:
         arguments["cert_reqs"] = "CERT_NONE"
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        silence_unverified()
     elif isinstance(settings.verify, str):
         arguments["ca_certs"] = settings.verify
     if settings.proxy is None:
@@ -208,6 +208,13 @@ def _pool(settings: S3Settings) -> "urllib3.PoolManager":
     if parsed.auth:
         arguments["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=parsed.auth)
     return urllib3.ProxyManager(settings.proxy, **arguments)
+
+
+def silence_unverified() -> None:
+    """Whoever turned verification off knows it: a warning for each request says nothing."""
+    import urllib3
+
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:
