@@ -35,7 +35,7 @@ from lighterman.errors import (
 from lighterman.stores.contract import Attributes, ETag, Key
 
 MIB = 1024 * 1024
-ENOUGH_STALL_SECONDS = 0.5
+SHORT_STALL_SECONDS = 1.0
 
 
 @pytest.fixture
@@ -44,9 +44,12 @@ def proxy(proxy_to, moto_endpoint):
 
 
 @pytest.fixture
-def store(s3_bucket, proxy, opened):
-    """A store behind the proxy, whose patience is short."""
-    return opened(s3_bucket.connection(endpoint=proxy.url), stall_seconds=ENOUGH_STALL_SECONDS)
+def store(s3_bucket, proxy, opened, request):
+    """A store behind the proxy; its patience is short where a test's fault is a stall."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    is_stall = isinstance(params.get("fault"), (Stall, StallBody))
+    connection = s3_bucket.connection(endpoint=proxy.url)
+    return opened(connection, stall_seconds=SHORT_STALL_SECONDS if is_stall else 30.0)
 
 
 @pytest.fixture

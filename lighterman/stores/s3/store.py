@@ -246,7 +246,7 @@ class S3Store:
 
     def _current(self) -> _Engines:
         login = self._logins.current()
-        if login == self._engines.of:
+        if login is self._engines.of or login == self._engines.of:
             return self._engines
         with self._lock:
             if login != self._engines.of:
