@@ -10,8 +10,9 @@ from typing import Final
 from urllib.parse import quote
 
 MASK: Final = "********"
-_LEAST_SCRUBBED: Final = 4
-"""Shorter values stand in ordinary words too often; masking them would garble every line."""
+_LEAST_SCRUBBED: Final = 8
+"""Shorter values stand in ordinary words too often; masking them would garble every line. No store takes a
+shorter secret (MinIO: 8)."""
 _known: set[str] = set()
 
 

@@ -29,6 +29,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture(autouse=True)
+def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test holds secret is an ordinary word of another's."""
+    monkeypatch.setattr("lighterman.secret._known", set())
+
+
 @pytest.fixture(scope="session")
 def moto_endpoint(tmp_path_factory) -> Iterator[str]:
     """URL of a moto server: one process for each worker."""

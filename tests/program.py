@@ -52,8 +52,22 @@ class Running:
                 target=lambda: self._stdout.append(process.stdout.read()), daemon=True
             ),
         ]
+        self._peak_rss_bytes = 0
+        self._ended = threading.Event()
+        self._readers.append(threading.Thread(target=self._watch_memory, daemon=True))
         for reader in self._readers:
             reader.start()
+
+    def _watch_memory(self):
+        """
+        Its own high-water mark, read while it lives: what ``wait4`` tells begins at the size of the
+        process that forked it.
+        """
+        while not self._ended.wait(0.02):
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        self._peak_rss_bytes = int(line.split()[1]) * 1024
 
     def _read_log(self):
         for line in self.process.stderr:
@@ -93,9 +107,9 @@ class Running:
         timer = threading.Timer(seconds, self.process.kill)
         timer.daemon = True
         timer.start()
-        _, status, usage = os.wait4(self.pid, 0)
+        self.process.wait()
         timer.cancel()
-        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self._ended.set()
         for reader in self._readers:
             reader.join()
         self.process.stderr.close()
@@ -113,7 +127,7 @@ class Running:
             stdout=stdout,
             stderr=stderr,
             report=json.loads(report_text) if report_text else {},
-            peak_rss_bytes=usage.ru_maxrss * 1024,
+            peak_rss_bytes=self._peak_rss_bytes,
         )
 
 
