@@ -16,8 +16,15 @@ MOST_SUPPLIED: Final = 16
 TICK_SECONDS: Final = 0.025
 WORTH_MORE_WORKERS_SECONDS: Final = 0.004
 """A file that takes longer than this is mostly waited for: then more workers may bring more files."""
-WORTH_HAVING_HIRED: Final = 1.25
-"""Twice the workers must bring so many times the files, else no more are hired."""
+WORTH_HAVING_HIRED: Final = 1.5
+"""
+Twice the workers must bring so many times the files, else no more are hired: half-way between a store that
+only answers late (2) and one that is busy (1).
+"""
+FILES_PER_WORKER_MEASURED: Final = 4
+"""So many files of each worker make a rate that chance moves by less than that distance."""
+SILENT_SECONDS: Final = 0.25
+"""When no file at all came for so long, they are waited for, whatever the store is busy with."""
 HALT_SECONDS: Final = 5.0
 """How long workers may take to end their last request once the work is given up."""
 
@@ -52,7 +59,8 @@ class Crew:
         self._supplied = 0
         self._finished_works = 0
         self._rate_before = 0.0
-        self._is_warming_up = True
+        self._measured_since: float | None = None
+        self._is_crew_full = False
         self._is_halted = False
         self._over = threading.Event()
         self.error: BaseException | None = None
@@ -100,18 +108,33 @@ class Crew:
             threading.Thread(target=self._work, name=f"init-{self._hired}", daemon=True).start()
 
     def _hire_if_worthwhile(self) -> None:
+        if self._is_crew_full or self._hired >= self._most_workers:
+            return
+        now = self._clock.monotonic()
         with self._changed:
-            finished, self._finished_works = self._finished_works, 0
+            finished = self._finished_works
             is_waited_for = self._works is not None and not self._waiting
-        if self._is_warming_up or self._hired >= self._most_workers or not is_waited_for:
-            self._is_warming_up = False
+            if self._measured_since is None or not is_waited_for:
+                # The first tick after a hiring is its warming up.
+                self._measured_since, self._finished_works = now, 0
+                return
+            took_seconds = now - self._measured_since
+            is_silent = not finished and took_seconds >= SILENT_SECONDS
+            if finished < FILES_PER_WORKER_MEASURED * self._hired and not is_silent:
+                return
+        if is_silent:
+            self._measured_since = None
+            self._hire_as_many()
             return
-        if self._hired * TICK_SECONDS / max(1, finished) < WORTH_MORE_WORKERS_SECONDS:
-            return
-        if finished < WORTH_HAVING_HIRED * self._rate_before:
-            return
-        self._rate_before = float(finished)
-        self._is_warming_up = True
+        rate = finished / took_seconds
+        self._measured_since = None
+        if rate < WORTH_HAVING_HIRED * self._rate_before:
+            self._is_crew_full = True
+        elif self._hired / rate >= WORTH_MORE_WORKERS_SECONDS:
+            self._rate_before = rate
+            self._hire_as_many()
+
+    def _hire_as_many(self) -> None:
         self._hire(min(self._hired, self._most_workers - self._hired))
 
     def _work(self) -> None:

@@ -158,3 +158,40 @@ def test_more_workers_come_while_files_are_waited_for(most, expected):
     assert crew.run(lambda: ticks.append(1), 16)
     assert crew.error is None
     assert crew.is_done
+
+
+class SteppedClock:
+    """Each tick is one step of the time that the test tells."""
+
+    def __init__(self, step_seconds):
+        self.now = 0.0
+        self._step_seconds = step_seconds
+
+    def monotonic(self):
+        return self.now
+
+    def wall(self):
+        return self.now
+
+    def wait(self, seconds, until=None):
+        self.now += self._step_seconds
+        return until is not None and until.wait(0.0005)
+
+
+@pytest.mark.parametrize(
+    ("gain", "hired"),
+    [(1, 32), (2, 128)],
+    ids=["a busy store brings no more", "a late store brings twice as many"],
+)
+def test_no_more_workers_are_hired_than_bring_more(gain, hired):
+    """Memory goes with workers: twice as many must bring at least half as many files again."""
+    crew = Crew(iter(()), 128, SteppedClock(0.1), threading.Event())
+    crew._works = iter(int, 1)
+    crew._hired, rounds = 16, 0
+    crew._hire = lambda count: setattr(crew, "_hired", crew._hired + count)
+    while rounds < 50:
+        crew._clock.now += 0.1
+        crew._finished_works += 64 * (crew._hired // 16 if gain == 2 else 1)
+        crew._hire_if_worthwhile()
+        rounds += 1
+    assert crew._hired == hired
