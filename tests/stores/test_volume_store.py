@@ -249,7 +249,7 @@ def test_a_write_keeps_to_the_umask(store, root, files):
 
 
 def test_a_file_replaced_by_another_of_its_size_and_mtime_is_another(store, root, files):
-    """ETag from device, inode, size, mtime and ctime."""
+    """ETag from inode, size, mtime and ctime."""
     (root / "file").write_bytes(b"before")
     os.utime(root / "file", ns=(1, 1))
     etag = store.stat(Key("file")).etag

@@ -15,7 +15,10 @@ import msgspec
 
 from lighterman.connections.credentials import S3Login, other_client_kwargs
 from lighterman.connections.model import Bucket, Connection
+from lighterman.connections.names import login_in_url
+from lighterman.connections.uri import parse_bucket
 from lighterman.errors import ConfigurationError
+from lighterman.secret import Secret
 from lighterman.stores.s3.failures import Place
 
 DEFAULT_REGION: Final = "us-east-1"
@@ -137,9 +140,7 @@ def configured(
         custom_endpoint=login.endpoint is not None,
         virtual=_is_virtual(options.addressing_style, config, endpoint, bucket),
         verify=login.verify,
-        proxy=options.proxy
-        or _configured_proxy(config, endpoint)
-        or _ambient_proxy(environ, endpoint),
+        proxy=_proxy(options.proxy, config, environ, endpoint),
         checksums=_checksums(options.checksums, config, endpoint),
         anonymous=anonymous,
         login=_described(login),
@@ -162,14 +163,8 @@ def _bucket_and_prefix(connection: Connection) -> tuple[str, str]:
             hint="give its schema a bucket: s3://NAME",
             connection=connection.name,
         )
-    bucket, _, prefix = connection.schema.bucket.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise ConfigurationError(
-            f"connection {connection.name!r} names no bucket: {connection.schema.bucket!r}",
-            hint="write it as s3://NAME or s3://NAME/PREFIX",
-            connection=connection.name,
-        )
-    return bucket, prefix.strip("/")
+    place = parse_bucket("s3", connection.schema.bucket)
+    return place.bucket, place.prefix
 
 
 def _endpoint(region: str, *, use_ssl: bool) -> str:
@@ -200,6 +195,17 @@ def _checksums(said: Checksums | None, config: dict[str, object], endpoint: str)
         return configured
     # Many stores that aren't AWS refuse the checksums that AWS's own SDKs send by default.
     return "when_supported" if is_aws(endpoint) else "when_required"
+
+
+def _proxy(
+    said: str | None, config: dict[str, object], environ: Mapping[str, str], endpoint: str
+) -> str | None:
+    proxy = said or _configured_proxy(config, endpoint) or _ambient_proxy(environ, endpoint)
+    if proxy and (login := login_in_url(proxy)):
+        # An error text may quote the URL; what became a Secret is masked there.
+        Secret(login)
+        Secret(login.partition(":")[2])
+    return proxy
 
 
 def _configured_proxy(config: dict[str, object], endpoint: str) -> str | None:

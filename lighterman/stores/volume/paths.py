@@ -64,14 +64,14 @@ def _why_unsafe(part: str) -> str:
 
 def etag_of(status: os.stat_result) -> ETag:
     """
-    A version of a file: another one for another inode, size, mtime or ctime. A directory has one for all
-    times, as its marker has no content.
+    A version of a file: another one for another inode, size, mtime or ctime. Not for another device: a
+    volume that is mounted anew gets another number. A directory has one for all times, as its marker has
+    no content.
     """
     if stat.S_ISDIR(status.st_mode):
         return ETag("directory")
     return ETag(
-        f"{status.st_dev:x}-{status.st_ino:x}-{status.st_size:x}"
-        f"-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+        f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
     )
 
 

@@ -54,7 +54,7 @@ def open_volume(connection: Connection) -> "VolumeStore":
 
 class VolumeStore:
     """
-    Files below one directory. ETags are made of device, inode, size, mtime and ctime, never of content.
+    Files below one directory. ETags are made of inode, size, mtime and ctime, never of content.
 
     A content type isn't kept, since files have none; ``dir/`` is any directory when it is asked for by
     name, and listed while it is empty.
