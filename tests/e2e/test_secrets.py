@@ -110,6 +110,18 @@ def test_what_fails_shows_no_secret(program_at, s3_bucket, closed_port, proxy_to
     assert [program.run(*command).code for command in COMMANDS] == [75, 75, 75]
 
 
+def test_a_proxys_password_is_masked_too(tmp_path, closed_port):
+    """An error text may quote the URL of the proxy that refused."""
+    environ = AMBIENT | {
+        "AWS_ENDPOINT_URL": "http://store.test",
+        "HTTP_PROXY": f"http://user:{TOKEN}@127.0.0.1:{closed_port}",
+        "LIGHTERMAN_RETRY_FOR": "1",
+    }
+    finished = Program(tmp_path, environ, [SECRET, TOKEN]).run("init", "s3://bucket", "inputs")
+    assert finished.code == 75
+    assert "proxy" in finished.report["error"]["message"] + finished.report["error"]["hint"]
+
+
 def test_scrub_env_takes_the_credentials_out_of_the_childs_environment(tmp_path, s3_bucket):
     """`run` passes its environment on (`--scrub-env` takes the credentials out)."""
     (tmp_path / "outputs").mkdir()

@@ -78,7 +78,14 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> Place:
-        return Place(self.connection, self.bucket, self.endpoint, self.region, self.login)
+        return Place(
+            connection=self.connection,
+            bucket=self.bucket,
+            endpoint=self.endpoint,
+            region=self.region,
+            login=self.login,
+            proxy=urlsplit(self.proxy).netloc.rpartition("@")[2] if self.proxy else "",
+        )
 
     @property
     def customer_key_headers(self) -> dict[str, str]:

@@ -32,6 +32,8 @@ class Place(NamedTuple):
     region: str
     login: str
     """Where the credentials came from."""
+    proxy: str = ""
+    """Host and port of the proxy on the way; its login is no part of it."""
 
 
 class Failure(NamedTuple):
@@ -249,6 +251,12 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
         why, hint = "no answer came in time", ""
     else:
         why, hint = "the connection broke", ""
+    way = place.endpoint
+    if place.proxy:
+        way += f" through the proxy {place.proxy}"
+        hint = (
+            f"{hint or 'check the endpoint'}, and those of the proxy (options.proxy, HTTP(S)_PROXY)"
+        )
     return TransientError(
-        f"no answer from {place.endpoint}: {why}", hint=hint, connection=place.connection, key=key
+        f"no answer from {way}: {why}", hint=hint, connection=place.connection, key=key
     )
