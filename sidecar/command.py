@@ -131,6 +131,7 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
             clock=context.clock,
             tally=context.tally,
             device=hold.device,
+            told=context.stop,
             main=child,
         )
         code: int = ExitCode.BUG

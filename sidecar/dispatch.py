@@ -70,6 +70,7 @@ class Dispatch:
         self._markers: deque[RelPath] = deque()
         self._said: Counter[str] = Counter()
         self._refused = 0
+        self._is_walked = False
         self._unreadable: set[RelPath] = set()
         self._final_since: float | None = None
         self._succeeded_at = 0.0
@@ -115,8 +116,7 @@ class Dispatch:
 
     def end_of_walk(self) -> None:
         """The final walk is over: temporary names may go, last."""
-        self._known.extend(self._temporary)
-        self._temporary.clear()
+        self._is_walked = True
 
     # What is there
 
@@ -167,6 +167,10 @@ class Dispatch:
                 self._temporary.append(path)
             else:
                 self._settle.found(path, now, at_rest=True)
+        while not ready and self._is_walked and self._temporary:
+            path = self._temporary.popleft()
+            if self._settle.take(path):
+                return path
         return ready[0] if ready else None
 
     def _send(self, path: RelPath) -> None:

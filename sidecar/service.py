@@ -5,6 +5,7 @@ and, where deletes are mirrored, what is gone is deleted.
 All decisions are made in one thread, in ``run``; what waits or carries bytes works in others.
 """
 
+import math
 import signal
 import threading
 from collections.abc import Callable
@@ -40,6 +41,9 @@ PART_THREADS: Final = 4
 MOST_LISTINGS: Final = 3
 """A store that still lacks what it took, so often listed, isn't one to trust."""
 MOST_NAMED: Final = 1000
+LEAST_LAST_SECONDS: Final = 0.5
+LAST_WALKS_OF_ROOM: Final = 3
+"""The very last walk begins when three like it, half a second at least, are left of the grace."""
 ROOT_GONE_SECONDS: Final = 1.0
 """How often an outputs path that went away is looked for."""
 
@@ -82,6 +86,8 @@ class _Phase(Enum):
     WALKING = auto()
     """The final walk is under way, or what it found is being sent."""
     LISTING = auto()
+    WAITING = auto()
+    """All that was there is in the bucket, and main may still write."""
     DELETING = auto()
     OVER = auto()
 
@@ -100,8 +106,10 @@ class Service:
         clock: Clock,
         tally: Tally,
         device: int,
+        told: threading.Event,
         main: Main | None = None,
     ) -> None:
+        """``told`` is set when a signal to stop came before this could listen to them."""
         self._options = options
         self._store = store
         self._journal = journal
@@ -109,6 +117,7 @@ class Service:
         self._clock = clock
         self._tally = tally
         self._main = main
+        self._told = told
         self._stop = threading.Event()
         names = Names(
             exclude=options.exclude, live=options.live, hidden_directories=_hidden(options)
@@ -166,6 +175,8 @@ class Service:
         self._main_ended = options.once
         self._listings = 0
         self._stop_now = False
+        self._walked_again_at = 0.0
+        self._again_at: float | None = None
         self._in_background = 0
 
     def run(self) -> None:
@@ -174,6 +185,8 @@ class Service:
         ``DeadlineError`` when the grace was over before, or a second SIGTERM came.
         """
         self._listen_to_signals()
+        if self._told.is_set():
+            self._told_to_stop(signal.SIGTERM)
         self._spawn("start", self._begin, self._begun)
         readable: set[int] = set()
         while True:
@@ -261,17 +274,19 @@ class Service:
             native=self._options.native,
         )
 
-    def _is_end_known(self, now: float) -> bool:
+    def _is_main_over(self) -> bool:
         if self._main and self._main.ended:
             self._main_ended = True
         if self._done_file and not self._main_ended:
             self._main_ended = self._done_file.is_there()
-        if self._main_ended:
-            return True
+        return self._main_ended
+
+    def _final_walk_at(self) -> float | None:
+        """When the last walk begins, though nothing told of main's end."""
         if self._ending is None:
-            return False
+            return None
         last = self._reconciler.last
-        return now >= self._ending.final_walk_at(last.seconds if last else 0.0)
+        return self._ending.final_walk_at(last.seconds if last else 0.0)
 
     # The loop's turn
 
@@ -293,11 +308,14 @@ class Service:
             self._keep_watching(now)
         elif self._phase is _Phase.WALKING:
             self._finish_sending()
+        elif self._phase is _Phase.WAITING:
+            self._wait_for_main(now)
         elif self._phase is _Phase.DELETING and not self._pool.busy:
             self._phase = _Phase.OVER
 
     def _keep_watching(self, now: float) -> None:
-        if self._is_end_known(now):
+        final_walk_at = self._final_walk_at()
+        if self._is_main_over() or (final_walk_at is not None and now >= final_walk_at):
             self._drain()
             return
         if self._events and self._events.lost and not self._reconciler.is_walking:
@@ -336,17 +354,19 @@ class Service:
         self._walk_again()
 
     def _walk_again(self) -> None:
+        self._walked_again_at = self._clock.monotonic()
         self._phase = _Phase.WALKING
         self._reconciler.start(final=True)
         self._dispatch.pump()
 
     def _finish_sending(self) -> None:
         if self._dispatch.is_refused:
-            self._phase = _Phase.OVER
+            self._conclude()
+            return
         if self._reconciler.is_walking or not self._dispatch.idle or len(self._settle):
             return
         if self._dispatch.failed:
-            self._phase = _Phase.OVER
+            self._conclude()
             return
         self._phase = _Phase.LISTING
         self._listings += 1
@@ -374,8 +394,30 @@ class Service:
         elif self._deletes.needs_another_walk:
             self._walk_again()
         else:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """All is done that can be. Main may still write, if nothing told of its end."""
+        now = self._clock.monotonic()
+        if not self._main_ended and self._ending and (self._main or self._again_at is None):
+            took_seconds = now - self._walked_again_at
+            room_seconds = max(LEAST_LAST_SECONDS, LAST_WALKS_OF_ROOM * took_seconds)
+            if self._again_at is None:
+                self._again_at = self._ending.deadline - room_seconds
+            self._phase = _Phase.WAITING
+        elif self._dispatch.failed:
+            self._phase = _Phase.OVER
+        else:
             self._phase = _Phase.DELETING
             self._deletes.go()
+
+    def _wait_for_main(self, now: float) -> None:
+        """What main writes now is sent at once; it is walked over when main has ended, or at the last moment."""
+        is_last_moment = self._again_at is not None and now >= self._again_at
+        if is_last_moment:
+            self._again_at = math.inf
+        if self._is_main_over() or is_last_moment:
+            self._walk_again()
 
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
@@ -394,6 +436,8 @@ class Service:
             what = f"{len(missing)} outputs not in the bucket yet ({first} …)"
         else:
             what = "the check against the listing not done"
+        if self._main and not self._main.ended:
+            what += ", and CMD has not ended"
         more = " and the last walk not finished" if self._reconciler.is_walking else ""
         return DeadlineError(
             f"{said} with {what}{more}",
@@ -434,14 +478,15 @@ class Service:
             self._events.read_at if self._events else None,
             self._ending.deadline if self._ending else None,
         ]
-        if self._phase in (_Phase.WATCHING, _Phase.WALKING):
+        if self._phase in (_Phase.WATCHING, _Phase.WALKING, _Phase.WAITING):
             times.append(self._dispatch.next_due())
         if self._phase is _Phase.WATCHING:
             times.append(self._reconciler.due)
-            times.append(self._done_file.look_at if self._done_file else None)
-            if self._ending:
-                last = self._reconciler.last
-                times.append(self._ending.final_walk_at(last.seconds if last else 0.0))
+            times.append(self._final_walk_at())
+        if self._phase is _Phase.WAITING:
+            times.append(self._again_at)
+        if self._phase in (_Phase.WATCHING, _Phase.WAITING) and self._done_file:
+            times.append(self._done_file.look_at)
         when = min((time for time in times if time is not None), default=None)
         return None if when is None else max(0.0, when - self._clock.monotonic())
 
