@@ -172,5 +172,6 @@ def _checked(
 
 
 def _described(text: str, default: object, name: str) -> str:
-    shown = "" if default in (None, "", []) else f" (default: {default})"
+    told = f"{default:g}" if isinstance(default, float) else default
+    shown = "" if default in (None, "", []) else f" (default: {told})"
     return f"{text}{shown} [${variable_of(name)}]".replace("%", "%%")

@@ -131,4 +131,4 @@ def test_help_names_the_default_and_the_variable(capsys):
         parsed(["--help"])
     assert end.value.code == 0
     seen = " ".join(capsys.readouterr().out.split())
-    assert "100% of it (default: 30.0) [$LIGHTERMAN_GRACE]" in seen
+    assert "100% of it (default: 30) [$LIGHTERMAN_GRACE]" in seen
