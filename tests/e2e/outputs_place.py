@@ -1,5 +1,6 @@
 """A job's outputs path, the place that they go to, and a sidecar between."""
 
+import contextlib
 import os
 import threading
 import time
@@ -36,7 +37,10 @@ class Volume:
                 found[f"{here}/"] = 0
             for name in files:
                 path = Path(directory) / name
-                found[os.path.relpath(path, self.root)] = path.stat().st_size
+                if not name.startswith(".lighterman"):
+                    # What is listed may be replaced before it is looked at.
+                    with contextlib.suppress(FileNotFoundError):
+                        found[os.path.relpath(path, self.root)] = path.stat().st_size
         return {key: size for key, size in sorted(found.items()) if key.startswith(prefix)}
 
     def keys(self, prefix=""):
