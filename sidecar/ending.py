@@ -1,0 +1,108 @@
+"""How the end of main comes to be known: by a signal, a done-file, being its parent, or the grace running out."""
+
+import signal
+import threading
+from typing import Final, Protocol
+
+from lighterman.clock import Clock
+from lighterman.log import get_logger
+from sidecar.done_file import DoneFile
+from sidecar.drain import Ending
+from sidecar.loop import Loop
+from sidecar.options import Options
+
+SAME_SIGNAL_SECONDS: Final = 0.2
+"""Who signals a process and its group (``timeout``, shells) says it twice and means it once."""
+
+
+class Main(Protocol):
+    """Whose outputs they are, where this process is its parent."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        ...
+
+    def start(self) -> None:
+        """Start it, once the bucket is known to be there."""
+        ...
+
+    def reap(self) -> None:
+        """After SIGCHLD: see whether it ended."""
+        ...
+
+    def pass_on(self, number: int) -> None:
+        """Send it a signal."""
+        ...
+
+    def kill(self) -> None:
+        """It has no time left."""
+        ...
+
+
+class MainsEnd:
+    """Lives in the main thread."""
+
+    def __init__(self, options: Options, clock: Clock, main: Main | None) -> None:
+        self._options = options
+        self._clock = clock
+        self.main = main
+        self.done_file = DoneFile(options.done_file, clock) if options.done_file else None
+        self._is_known = options.once
+        self.ending: Ending | None = None
+        """The grace, once a signal began it."""
+        self.stop_now = False
+        """A second signal came."""
+
+    def listen(self, loop: Loop, told: threading.Event) -> None:
+        """From now on signals are heard. ``told`` is set if one to stop came before."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.catch(number, self._stop)
+        if self.main:
+            for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+                loop.catch(number, self.main.pass_on)
+            reap = self.main.reap
+            loop.catch(signal.SIGCHLD, lambda _: reap())
+        if told.is_set():
+            self._stop(signal.SIGTERM)
+
+    @property
+    def is_main_running(self) -> bool:
+        """Whether this process's own child still runs."""
+        return self.main is not None and not self.main.ended
+
+    def is_over(self, now: float, walk_seconds: float) -> bool:
+        """Whether nothing that happens from now on is waited for."""
+        if self.main and self.main.ended:
+            self._is_known = True
+        if self.done_file and not self._is_known:
+            self._is_known = self.done_file.is_there()
+        last_walk_at = self.last_walk_at(walk_seconds)
+        return self._is_known or (last_walk_at is not None and now >= last_walk_at)
+
+    def final_walk_at(self, walk_seconds: float) -> float | None:
+        """When everything is sent as it is, though nothing told of main's end."""
+        return self.ending.final_walk_at(walk_seconds) if self.ending else None
+
+    def last_walk_at(self, walk_seconds: float) -> float | None:
+        """When what main does from then on is too late."""
+        return self.ending.last_walk_at(walk_seconds) if self.ending else None
+
+    def _stop(self, number: int) -> None:
+        if self.main and not self.main.ended:
+            self.main.pass_on(number)
+            if number == signal.SIGINT:  # CMD's own affair, until it ended
+                return
+        now = self._clock.monotonic()
+        if self.ending is not None:
+            self.stop_now = now >= self.ending.began + SAME_SIGNAL_SECONDS
+            return
+        self.ending = Ending(now, self._options.grace_seconds)
+        if self.main is None and self._options.native:
+            self._is_known = True
+        get_logger().info(
+            "sidecar.stopping",
+            signal=signal.Signals(number).name,
+            grace_seconds=self._options.grace_seconds,
+            native=self._options.native,
+        )
