@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sys
 import time
 
 import trees
@@ -20,7 +21,7 @@ def test_killed_at_random_moments_the_bucket_is_the_tree_in_the_end(
     """Killed at any moment and started with the same journal, it goes on: nothing is lost or torn."""
     seed = random.randrange(1 << 32)
     with capsys.disabled():
-        print(f"\nseed of the kills: {seed}")
+        sys.stdout.write(f"\nseed of the kills: {seed}\n")
     chance = random.Random(seed)
     proxy = proxy_to(s3_bucket.endpoint)
     proxy.on(is_part, Delay(0.1), times=None)
@@ -38,7 +39,7 @@ def test_killed_at_random_moments_the_bucket_is_the_tree_in_the_end(
         running = outputs.program.start("sidecar", *outputs.flags("--native"))
         enough = len(proxy.requests) + chance.randrange(1, 45)
         pause = chance.random() * 0.3
-        eventually(lambda: len(proxy.requests) >= enough or _is_settled(outputs, sizes))
+        _wait_for_requests(proxy, enough, lambda: _is_settled(outputs, sizes))
         _pass(pause)
         assert running.process.poll() is None
         running.kill()
@@ -64,12 +65,14 @@ def test_killed_at_random_moments_the_bucket_is_the_tree_in_the_end(
     assert once > len(parts) / 3, f"seed {seed}"
 
 
+def _wait_for_requests(proxy, count, is_settled):
+    eventually(lambda: len(proxy.requests) >= count or is_settled())
+
+
 def _is_settled(outputs, sizes):
     return len(outputs.place.contents("out/")) == len(sizes)
 
 
 def _pass(seconds):
-    import time
-
     end = time.monotonic() + seconds
     eventually(lambda: time.monotonic() > end)
