@@ -4,6 +4,9 @@ Logs: structlog on stderr, JSON lines, or human text on a terminal. Event names 
 Whatever is written passes ``scrub``: no known secret leaves the process this way.
 """
 
+import atexit
+import contextlib
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, Protocol, TextIO, TypeAlias
@@ -34,6 +37,7 @@ class _LazyLogger:
         self.style: Literal["json", "text"] = "json"
         self.stream: TextIO | None = None
         self._structlog: Logger | None = None
+        self._has_failed = False
 
     def configure(
         self, level: Level, style: Literal["json", "text"], stream: TextIO | None
@@ -54,11 +58,18 @@ class _LazyLogger:
         return self._write("error", event, fields)
 
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> object:
-        if LEVELS[level] < LEVELS[self.level]:
+        stream = self.stream or sys.stderr
+        if LEVELS[level] < LEVELS[self.level] or not stream:  # none: it was closed at the start
             return None
         if self._structlog is None:
-            self._structlog = _build(self.level, self.style, self.stream or sys.stderr)
-        return getattr(self._structlog, level)(event, **fields)
+            self._structlog = _build(self.level, self.style, stream)
+        try:
+            return getattr(self._structlog, level)(event, **fields)
+        except OSError:  # its reader went away, its disk is full: the work goes on without a log
+            if not self._has_failed:
+                self._has_failed = True
+                atexit.register(_drop_unwritten)
+            return None
 
 
 _logger = _LazyLogger()
@@ -71,13 +82,25 @@ def configure(
 ) -> None:
     """Set what is written, how and where. ``style`` left out: text on a terminal, else JSON lines."""
     if style is None:
-        style = "text" if (stream or sys.stderr).isatty() else "json"
+        place = stream or sys.stderr
+        style = "text" if place and place.isatty() else "json"
     _logger.configure(level, style, stream)
 
 
 def get_logger() -> Logger:
     """The process's one logger."""
     return _logger
+
+
+def _drop_unwritten() -> None:
+    """What stderr still holds would fail again at the interpreter's end, and be its exit code (120)."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stderr.fileno())
+            os.close(null)
 
 
 def _scrub_values(

@@ -41,7 +41,8 @@ class Progress:
         self._command = command
         self._tally = tally
         self._clock = clock
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        on_terminal = bool(sys.stderr and sys.stderr.isatty())  # none: closed at the start
+        self._terminal = on_terminal if terminal is None else terminal
         self._over = threading.Event()
         self._thread = threading.Thread(
             target=self._show_bar if self._terminal else self._log_lines,
