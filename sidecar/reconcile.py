@@ -24,6 +24,7 @@ from sidecar.walk import Dirty, Look, vanished, walk
 WALK_SHARE: Final = 100
 """A walk is at most a hundredth of the time: the contract's "never oftener than" rule."""
 SECOND_LOOK_SECONDS: Final = 10.0
+"""How soon a second walk follows one that held files back: two looks so far apart tell a slow writer."""
 MOST_HELD: Final = 20_000
 MOST_SAID: Final = 1000
 _CAP_LEASE: Final = 28
@@ -199,7 +200,9 @@ class Reconciler:
         self.last = walked
         self._held = self._holding
         self._dispatch.readable_but(walked.unreadable)
-        wait_seconds = SECOND_LOOK_SECONDS if self._held else self._interval_seconds
+        wait_seconds = self._interval_seconds
+        if self._held:
+            wait_seconds = min(SECOND_LOOK_SECONDS, wait_seconds)
         self.due = self._clock.monotonic() + max(wait_seconds, WALK_SHARE * walked.seconds)
         get_logger().info(
             "sidecar.reconciled",

@@ -7,11 +7,12 @@ import time
 
 import pytest
 from outputs_place import Outputs, eventually
-from servers.faults import Delay, Stall, is_listing, is_put, s3_error
+from servers.faults import Answer, Delay, Stall, is_listing, is_put, s3_error
 
 SETTLE = ("--settle", "0.2")
 NOBODY = 65534
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_LEASE = 24, 1, 2, 28
+EMPTY_LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
 
 def test_native_everything_is_sent_and_checked_on_sigterm(outputs):
@@ -212,8 +213,12 @@ def test_a_stop_while_the_start_waits_for_the_store_is_heard(slow):
 
 def bound_by_modes():
     """In the child, before the program: root without the capabilities that let it read what it may not."""
+    without(CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH)
+
+
+def without(*capabilities):
     libc = ctypes.CDLL(None)
-    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+    for capability in capabilities:
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
@@ -236,6 +241,55 @@ def test_an_unreadable_output_fails_the_drain_by_name(outputs):
         "out/secret",
         "out/dir/",
     }
+
+
+def test_files_in_a_directory_that_may_only_be_listed_fail_by_name(outputs):
+    """Without the right to pass through it, their names are all that is known."""
+    if os.geteuid() != 0:
+        (outputs.write("dir/a").parent).chmod(0o400)
+    else:
+        outputs.write("dir/a")
+        (outputs.path / "dir").chmod(0o744)
+        os.chown(outputs.path / "dir", NOBODY, NOBODY)
+    ended = outputs.sync(preexec_fn=bound_by_modes)
+    assert (ended.code, ended.report["failed"]["first"][0]["key"]) == (73, "out/dir/a")
+
+
+def test_where_the_kernel_cannot_tell_who_writes_two_walks_must_agree(outputs):
+    """A file of another uid, without CAP_LEASE: it goes with the second walk that sees it equal."""
+    theirs = outputs.write("theirs")
+    if os.geteuid() == 0:
+        os.chown(theirs, NOBODY, NOBODY)
+    running = outputs.sidecar(
+        *SETTLE, "--native", "--reconcile", "0.3", preexec_fn=lambda: without(CAP_LEASE)
+    )
+    outputs.wait_for("theirs")
+    running.signal(signal.SIGTERM)
+    ended = running.finish()
+    walks = [line["dirty"] for line in ended.events if line["event"] == "sidecar.reconciled"]
+    assert (ended.code, walks[:2]) == (0, [1, 1] if os.geteuid() == 0 else walks[:2])
+
+
+def test_a_delete_that_is_refused_fails_the_mirror(slow):
+    """The right to write isn't the right to delete: 77, by name in the log."""
+    for name in ("a", "b"):
+        slow.write(name)
+    assert slow.sync().code == 0
+    (slow.path / "a").unlink()
+    slow.proxy.on(
+        lambda request: request.method == "DELETE", s3_error(403, "AccessDenied"), times=None
+    )
+    ended = slow.sync("--deletes", "mirror")
+    assert (ended.code, slow.names()) == (77, ["a", "b"])
+    assert ended.event("sidecar.delete_failed")["path"] == "a"
+
+
+def test_a_store_that_never_lists_what_it_took_is_not_trusted(slow):
+    """65, after the same was sent again and again."""
+    slow.proxy.on(is_listing, Answer(200, EMPTY_LISTING), times=None)
+    slow.write("a")
+    ended = slow.sync()
+    assert (ended.code, ended.report["failed"]["first"][0]["kind"]) == (65, "not_listed")
 
 
 def test_an_unreadable_output_that_is_mended_is_sent(outputs):
