@@ -5,9 +5,10 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Final
 
-from initializer.entries import Entry, as_pair
+from initializer.entries import Entry, as_file_pair, as_pair
 from lighterman.command import Context
-from lighterman.errors import ConfigurationError, ExitCode, UsageError
+from lighterman.connections.uri import is_uri
+from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, variable_of, whole_number
 
 ARTIFACTS: Final = "/lighterman/artifacts"
@@ -84,7 +85,7 @@ def _of_uri(arguments: Namespace) -> Entry:
         raise UsageError(
             f"where does {arguments.uri} go?", hint="lighterman init URI DEST, or --connection"
         )
-    if "://" not in arguments.uri:
+    if not is_uri(arguments.uri):
         raise UsageError(
             f"{arguments.uri!r} is no URI", hint="for a connection's name use --connection NAME"
         )
@@ -103,7 +104,7 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         connection=name,
         destination=_absolute(arguments.to) if arguments.to else default_path(name, environ),
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
-        files=tuple(as_pair(*_split(text, "--file")) for text in arguments.file),
+        files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         workers=arguments.workers or WORKERS,
     )
 
@@ -115,18 +116,16 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
     entries = []
     for declared in load_job_spec(arguments.spec).init:
         artifacts = declared.artifacts
-        pairs = [
-            tuple(as_pair(source, target, error=ConfigurationError) for source, target in given)
-            for given in (artifacts.dirs, artifacts.files)
-        ]
         entries.append(
             Entry(
                 connection=declared.connection,
-                destination=_absolute(declared.path)
+                destination=_absolute(declared.path, error=ConfigurationError)
                 if declared.path
                 else default_path(declared.connection, environ),
-                dirs=pairs[0],
-                files=pairs[1],
+                dirs=tuple(as_pair(*pair, error=ConfigurationError) for pair in artifacts.dirs),
+                files=tuple(
+                    as_file_pair(*pair, error=ConfigurationError) for pair in artifacts.files
+                ),
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
             )
@@ -139,10 +138,11 @@ def default_path(connection: str, environ: Mapping[str, str]) -> str:
     return _absolute(f"{environ.get('LIGHTERMAN_ARTIFACTS') or ARTIFACTS}/{connection}")
 
 
-def _absolute(path: str) -> str:
+def _absolute(path: str, *, error: type[LightermanError] = UsageError) -> str:
     if "\0" in path:
-        raise UsageError(f"{path!r} is no path: it holds a NUL", hint="give a directory")
-    return os.path.abspath(path)
+        raise error(f"{path!r} is no path: it holds a NUL", hint="give a directory")
+    # POSIX leaves two slashes at the beginning alone; to Linux they are one.
+    return "/" + os.path.abspath(path).lstrip("/")
 
 
 def _split(text: str, flag: str) -> tuple[str, str | None]:

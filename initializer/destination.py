@@ -56,10 +56,13 @@ class Destination:
         os.pwrite(self._lock, _RUNNING, 0)
 
     def sweep(self, kept: frozenset[str] = frozenset()) -> int:
-        """Take away the temporary files that a killed run left, except ``kept``; how many there were."""
+        """
+        Take away the temporary files that a killed run left, except ``kept``; how many there were. What
+        this user may not look into, as an ext4 volume's ``lost+found``, holds none.
+        """
         pending, swept = [self.shown], 0
         while pending:
-            with os.scandir(pending.pop()) as entries:
+            with contextlib.suppress(PermissionError), os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
@@ -81,18 +84,19 @@ class Destination:
         os.close(self._lock)
 
     def _make(self, path: str) -> None:
-        if os.path.isdir(path):
-            return
-        parent = os.path.dirname(path)
-        if parent != path:
-            self._make(parent)
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise NotADirectoryError(errno.ENOTDIR, "it is no directory", path) from None
-        else:
-            self._made.append(path)
+        wanted = []
+        while not os.path.isdir(path):
+            wanted.append(path)
+            path = os.path.dirname(path)
+        for directory in reversed(wanted):
+            try:
+                os.mkdir(directory)
+            except FileExistsError:
+                if not os.path.isdir(directory):
+                    problem = "it is no directory"
+                    raise NotADirectoryError(errno.ENOTDIR, problem, directory) from None
+            else:
+                self._made.append(directory)
 
     def _unmake(self) -> None:
         with contextlib.suppress(OSError):  # whatever is not empty by now stays

@@ -49,6 +49,21 @@ def as_pair(source: str, target: str | None, *, error: type[LightermanError] = U
     return Pair(cleaned_source, cleaned)
 
 
+def as_file_pair(
+    source: str, target: str | None, *, error: type[LightermanError] = UsageError
+) -> Pair:
+    """As ``as_pair``; also raises ``error`` where either side would be a root, which no file can be."""
+    pair = as_pair(source, target, error=error)
+    if not pair.source:
+        raise error(f"{source!r} is no file but the root", hint="declare it as a dir")
+    if not pair.target:
+        raise error(
+            f"the file {source!r} can't go to {target!r}: that is the destination itself",
+            hint="give the file a name there, or leave the target out",
+        )
+    return pair
+
+
 def _cleaned(path: str) -> str:
     stripped = path.removeprefix("./").strip("/")
     return "" if stripped == "." else stripped

@@ -94,7 +94,8 @@ class _Job:
                 destination.is_tidy = True
 
     def _source(self, name: str, held: ExitStack) -> Source:
-        workers = max(entry.workers for entry in self._entries if entry.connection == name)
+        asked = max(entry.workers for entry in self._entries if entry.connection == name)
+        workers = min(asked, self._most_workers)  # a pool of sockets takes memory for each
         store = open_store(
             self._connections[name],
             self._context.environ,

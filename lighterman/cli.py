@@ -17,7 +17,7 @@ from lighterman.cgroup import memory_limit_bytes
 from lighterman.clock import Clock, SystemClock
 from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
-from lighterman.flags import Flags, Parser, seconds, size
+from lighterman.flags import Flags, Parser, seconds, size, timeout
 from lighterman.log import configure as configure_log
 from lighterman.log import get_logger
 from lighterman.transfer.settings import TransferSettings
@@ -61,9 +61,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
 
 def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
     """Where the report goes of a command line that can't be read as a whole."""
-    for flag, value in pairwise(argv):
+    for flag, value in pairwise([*argv, ""]):
         if flag == "--report":
             return value
+        if flag.startswith("--report="):
+            return flag.partition("=")[2]
     return environ.get("LIGHTERMAN_REPORT")
 
 
@@ -132,7 +134,7 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
     )
     flags.add(
         "--stall-timeout",
-        convert=seconds,
+        convert=timeout,
         default=60.0,
         metavar="SECONDS",
         help="a transfer without a byte for so long is cut and retried",

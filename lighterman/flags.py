@@ -6,13 +6,17 @@ Flags whose values may come from the environment: every flag ``--some-name`` is 
 import argparse
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from lighterman.errors import UsageError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+MOST_BYTES: Final = 1 << 60
+MOST_SECONDS: Final = 1e9
+"""Thirty years; what a wait may take is bounded by ``threading.TIMEOUT_MAX``, 9e9 s."""
+MOST_TIMEOUT_SECONDS: Final = 86_400.0
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -24,7 +28,10 @@ def size(text: str) -> int:
     number, unit, binary = match.groups()
     decimal = text.strip().lower().endswith("b") and not binary
     base = 1000 if decimal and unit else 1024
-    return int(float(number) * base ** " kmgt".index(unit.lower() or " "))
+    found = float(number) * base ** " kmgt".index(unit.lower() or " ")
+    if found > MOST_BYTES:
+        raise ValueError(f"{text!r} is more than any machine has")
+    return int(found)
 
 
 def seconds(text: str) -> float:
@@ -33,7 +40,18 @@ def seconds(text: str) -> float:
     if match is None:
         raise ValueError(f"{text!r} is no duration; write seconds or a duration like 90s, 5m")
     number, unit = match.groups()
-    return float(number) * _SECONDS[(unit or "s").lower()]
+    found = float(number) * _SECONDS[(unit or "s").lower()]
+    if found > MOST_SECONDS:
+        raise ValueError(f"{text!r} is longer than {MOST_SECONDS:.0f} s")
+    return found
+
+
+def timeout(text: str) -> float:
+    """As ``seconds``, but neither zero nor more than a day, which sockets don't take."""
+    found = seconds(text)
+    if not 0 < found <= MOST_TIMEOUT_SECONDS:
+        raise ValueError(f"{text!r} is no timeout: more than 0 s, at most a day")
+    return found
 
 
 def whole_number(text: str) -> int:

@@ -3,7 +3,16 @@
 import pytest
 
 from lighterman.errors import UsageError
-from lighterman.flags import Flags, Parser, seconds, size, switch, variable_of, whole_number
+from lighterman.flags import (
+    Flags,
+    Parser,
+    seconds,
+    size,
+    switch,
+    timeout,
+    variable_of,
+    whole_number,
+)
 
 
 def parsed(argv, environ=None):
@@ -53,6 +62,28 @@ def test_what_is_no_value_is_refused(convert, text):
         return
     with pytest.raises(ValueError, match="is n"):
         convert(text)
+
+
+@pytest.mark.parametrize(
+    ("convert", "text"),
+    [
+        (size, "9" * 400),
+        (size, "2000000T"),
+        (seconds, "9" * 400),
+        (seconds, "999999h"),
+        (timeout, "0"),
+        (timeout, "25h"),
+    ],
+)
+def test_what_no_machine_takes_is_refused(convert, text):
+    """Where it is said, rather than by whoever would wait so long or hold so much."""
+    with pytest.raises(ValueError, match=r"is more than|is longer than|is no timeout"):
+        convert(text)
+
+
+def test_a_timeout_is_a_duration():
+    """Within what a socket takes."""
+    assert timeout("2m") == 120
 
 
 @pytest.mark.parametrize(

@@ -249,3 +249,11 @@ def test_a_local_directory_is_a_place_like_any_other(tmp_path, program):
     assert (tmp_path / "dest" / "empty").is_dir()
     assert program.run("init", f"file://{source}/deep/x", tmp_path / "one").code == 0
     assert (tmp_path / "one" / "x").read_bytes() == b"1" * 9 * MIB
+
+
+def test_a_destination_with_two_slashes_keeps_its_notes(pull):
+    """What a second run skips doesn't hang on how the path is written."""
+    pull.bucket.put("a", b"1")
+    arguments = ("init", pull.uri, f"/{pull.dest}")
+    assert pull.program.run(*arguments).report["files"] == 1
+    assert pull.program.run(*arguments).report["skipped"] == 1

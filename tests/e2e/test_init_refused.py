@@ -182,6 +182,31 @@ def test_a_target_outside_in_a_job_spec_is_configuration(program, tmp_path):
     assert (finished.code, "'../b'" in line_of(finished)) == (78, True)
 
 
+@pytest.mark.parametrize("file", ["one:", "one:.", "one:/", ".", "/"])
+def test_a_file_needs_a_name(pull, file):
+    """It can't be the destination itself, nor the connection's root: neither is passed over in silence."""
+    pull.bucket.put("one", b"1")
+    finished = pull.run("--file", file)
+    assert finished.code == 64
+    assert "destination itself" in line_of(finished) or "the root" in line_of(finished)
+
+
+def test_more_workers_than_a_machine_has_are_no_more_than_memory_allows(pull):
+    """A pool of sockets isn't made for each."""
+    pull.bucket.put("one", b"1")
+    finished = pull.run("--workers", "99999999999")
+    assert (finished.code, pull.files()) == (0, {"one": b"1"})
+    assert finished.peak_rss_bytes < 150 * MIB
+
+
+def test_the_report_of_a_wrong_command_line_is_written(program, tmp_path):
+    """Also when its flag is written in one word."""
+    report = tmp_path / "own.json"
+    process = program.start("init", f"--report={report}", "--frob").process
+    assert process.wait(timeout=60) == 64
+    assert '"code":64' in report.read_text()
+
+
 def test_an_unknown_connection_is_configuration(program, tmp_path):
     """78, by name."""
     finished = program.run("init", "--connection", "buckit", "--to", tmp_path / "dest")

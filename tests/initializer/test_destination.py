@@ -64,6 +64,30 @@ def test_temporary_files_are_swept(tmp_path):
     assert (tmp_path / "outside" / left[0]).exists()
 
 
+def test_a_sweep_passes_by_what_it_may_not_look_into(tmp_path, monkeypatch):
+    """As an ext4 volume's ``lost+found``, which belongs to root alone."""
+    (tmp_path / "dest").mkdir()
+    monkeypatch.chdir(tmp_path / "dest")  # whose parents another user may not enter
+    os.chmod(".", 0o777)
+    os.mkdir("lost+found", 0)
+    (tmp_path / "dest" / ".lighterman-0123456789abcdef.tmp").write_text("x")
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        with Destination(".") as destination:
+            assert destination.sweep() == 1
+    finally:
+        os.seteuid(user)
+    assert os.listdir(".") == ["lost+found"]
+
+
+def test_one_that_is_nested_beyond_what_a_path_may_be_is_refused(tmp_path):
+    """73, as for any other that can't be made; what was made of it is gone."""
+    with pytest.raises(CannotWriteError, match="File name too long"):
+        Destination(f"{tmp_path}{'/n' * 2100}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_never_fill_one_destination(tmp_path):
     """The second one ends with 75, and the first one's destination is untouched by it."""
     with Destination(str(tmp_path)) as first:
