@@ -29,6 +29,8 @@ _FALSE: Final = ("0", "false", "no", "off")
 _ENDPOINT: Final = re.compile(
     r"(?:(https?)://)?[^\s/@?#:]+(?::\d{1,5})?(?:/[^\s?#@]*)?|(https?)://\[[0-9a-fA-F:]+\](?::\d{1,5})?/?"
 )
+_LABEL: Final = re.compile(r"[\w-]{1,63}")
+"""Of a host name between two dots: RFC 1035, 2.3.4. Docker's names may have an underscore."""
 _REGION: Final = re.compile(r"[A-Za-z0-9._-]+")
 _ROLE_SESSION: Final = re.compile(r"[\w+=,.@-]{2,64}")
 
@@ -311,10 +313,23 @@ def _switch(setting: _Setting) -> bool:
     return value in _TRUE
 
 
+def _is_parsed(url: str) -> bool:
+    """Whether there can be such a host and port."""
+    from urllib.parse import urlsplit
+
+    try:
+        parsed = urlsplit(url if "://" in url else f"//{url}")
+        host = parsed.hostname or ""
+        labels = host.removesuffix(".").split(".")
+        return parsed.port != 0 and (":" in host or all(map(_LABEL.fullmatch, labels)))
+    except ValueError:  # a port above 65535, an IPv6 address that is none
+        return False
+
+
 def _url(setting: _Setting, *, use_ssl: bool) -> str:
     """An endpoint with its scheme; one that was written without gets it by ``AWS_USE_SSL``."""
     value = setting.value.rstrip("/")
-    if not _ENDPOINT.fullmatch(value):
+    if not _ENDPOINT.fullmatch(value) or not _is_parsed(value):
         setting.fail("no URL of an endpoint", "write it like https://minio.example:9000")
     if "://" not in value:
         value = f"{'https' if use_ssl else 'http'}://{value}"

@@ -428,6 +428,15 @@ def test_boto3s_client_arguments_are_the_connections_own_login():
             "endpoint (options of the connection): no URL of an endpoint",
             "write it like https://minio.example:9000",
         ),
+        *(
+            (
+                {"options": Options(endpoint=f"http://{place}")},
+                ConfigurationError,
+                "endpoint (options of the connection): no URL of an endpoint",
+                "write it like https://minio.example:9000",
+            )
+            for place in ("m:65536", "m:0", "a..b", "%:1", "m\0", "n" * 64, "[:::::]:9000")
+        ),
         (
             {"env": {"AWS_STS_ENDPOINT_URL": "http://"}},
             ConfigurationError,

@@ -229,6 +229,45 @@ def test_verification_can_be_turned_off(s3_bucket, proxy_to, authority, opened, 
     assert front.seen()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_a_ca_bundle_without_certificates_is_named(s3_bucket, opened, tmp_path, content):
+    """78 before any request, also where the endpoint speaks http."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=f"{bundle} is no file of PEM certificates"):
+        opened(s3_bucket.connection(ca_bundle=str(bundle)))
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1", "http://", "http://h:65536", "http://[::1", "http://a b"]
+)
+def test_a_proxy_that_can_be_none_is_refused(s3_bucket, opened, proxy):
+    """78, with how to write it."""
+    with pytest.raises(ConfigurationError, match="is no URL of one") as caught:
+        opened(s3_bucket.connection(proxy=proxy))
+    assert "http://proxy.example:3128" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"config_kwargs": {"no_such": 1}},
+        {"config_kwargs": {"retries": "abc"}},
+        {"config_kwargs": {"connect_timeout": "abc"}},
+        {"config_kwargs": {"read_timeout": 0}},
+        {"config_kwargs": {"user_agent": "a\nb"}},
+        {"client_kwargs": {"no_such": 1}},
+        {"client_kwargs": {"config": 3}},
+    ],
+)
+def test_kwargs_that_botocore_refuses_are_known_at_opening(s3_bucket, opened, options):
+    """78 also where only obstore would be used, which knows nothing of them."""
+    with pytest.raises(ConfigurationError, match="kwargs"):
+        opened(s3_bucket.connection(**options))
+
+
 def test_a_ca_bundle_that_is_not_there_is_named(s3_bucket, opened):
     """``ca_bundle``: a path without a file is a matter of the configuration."""
     with pytest.raises(ConfigurationError, match=r"/not/there\.pem"):

@@ -164,7 +164,7 @@ def _create(settings: S3Settings, login: Login) -> Any:
                 **settings.client_kwargs,
             },
         )
-    except (TypeError, ValueError, BotoCoreError) as error:
+    except (TypeError, ValueError, AttributeError, BotoCoreError) as error:  # of a wrong type
         raise ConfigurationError(
             f"connection {settings.connection!r}: botocore refuses its client_kwargs or config_kwargs:"
             f" {error}",

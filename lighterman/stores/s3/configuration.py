@@ -21,6 +21,8 @@ from lighterman.errors import ConfigurationError
 from lighterman.secret import Secret
 from lighterman.stores.s3.failures import Place
 
+MOST_TIMEOUT_SECONDS: Final = 86_400.0
+"""Far below what sockets take (2**31 ms)."""
 DEFAULT_REGION: Final = "us-east-1"
 CONNECT_SECONDS: Final = 10.0
 """How long a connection may take to open; a pod's first packets can be slow to find their way."""
@@ -130,12 +132,8 @@ def configured(
     config = dict(options.config_kwargs)
     bucket, prefix = _bucket_and_prefix(connection)
     region = region or _text(config, "region_name") or DEFAULT_REGION
-    if isinstance(login.verify, str) and not os.path.exists(login.verify):
-        raise ConfigurationError(
-            f"the CA bundle {login.verify} isn't there",
-            hint="mount it, or correct options.ca_bundle or AWS_CA_BUNDLE",
-            connection=connection.name,
-        )
+    if isinstance(login.verify, str):
+        _check_bundle(login.verify, connection.name)
     endpoint = login.endpoint or _endpoint(region, use_ssl=login.use_ssl)
     anonymous = login.anonymous or config.get("signature_version") == "unsigned"
     return S3Settings(
@@ -147,14 +145,14 @@ def configured(
         custom_endpoint=login.endpoint is not None,
         virtual=_is_virtual(options.addressing_style, config, endpoint, bucket),
         verify=login.verify,
-        proxy=_proxy(options.proxy, config, environ, endpoint),
+        proxy=_proxy(connection, config, environ, endpoint),
         checksums=_checksums(options.checksums, config, endpoint),
         anonymous=anonymous,
         login=_described(login),
-        connect_seconds=_seconds(config, "connect_timeout", CONNECT_SECONDS),
-        stall_seconds=_seconds(config, "read_timeout", stall_seconds),
+        connect_seconds=_seconds(connection, "connect_timeout", CONNECT_SECONDS),
+        stall_seconds=_seconds(connection, "read_timeout", stall_seconds),
         concurrency=max(1, concurrency),
-        user_agent=_user_agent(config),
+        user_agent=_user_agent(connection),
         requester_pays=options.requester_pays,
         storage_class=options.storage_class,
         write_kwargs=_write_kwargs(connection),
@@ -204,15 +202,53 @@ def _checksums(said: Checksums | None, config: dict[str, object], endpoint: str)
     return "when_supported" if is_aws(endpoint) else "when_required"
 
 
+def _check_bundle(path: str, connection: str) -> None:
+    """``ConfigurationError`` for a CA bundle that no engine could read."""
+    problem = "isn't there"
+    if os.path.exists(path):
+        import ssl
+
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError:  # also ssl.SSLError: no certificate in it, or a damaged one
+            problem = "is no file of PEM certificates that can be read"
+        else:
+            return
+    raise ConfigurationError(
+        f"the CA bundle {path} {problem}",
+        hint="mount it, or correct options.ca_bundle or AWS_CA_BUNDLE",
+        connection=connection,
+    )
+
+
 def _proxy(
-    said: str | None, config: dict[str, object], environ: Mapping[str, str], endpoint: str
+    connection: Connection, config: dict[str, object], environ: Mapping[str, str], endpoint: str
 ) -> str | None:
+    said = connection.options.proxy
     proxy = said or _configured_proxy(config, endpoint) or _ambient_proxy(environ, endpoint)
-    if proxy and (login := login_in_url(proxy)):
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if login := login_in_url(proxy):
         # An error text may quote the URL; what became a Secret is masked there.
         Secret(login)
         Secret(login.partition(":")[2])
+    if not _is_proxy(proxy):
+        raise ConfigurationError(
+            f"the proxy of connection {connection.name!r} is no URL of one",
+            hint="write it like http://proxy.example:3128, in options.proxy or HTTP(S)_PROXY",
+            connection=connection.name,
+        )
     return proxy
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parsed = urlsplit(url)
+        is_whole = bool(parsed.hostname) and parsed.port != 0
+    except ValueError:  # a port above 65535, an IPv6 address that is none
+        return False
+    return parsed.scheme in ("http", "https") and is_whole and not re.search(r"\s", url)
 
 
 def _configured_proxy(config: dict[str, object], endpoint: str) -> str | None:
@@ -231,16 +267,24 @@ def _ambient_proxy(environ: Mapping[str, str], endpoint: str) -> str | None:
     host = urlsplit(endpoint).netloc.rpartition("@")[2]
     if proxy_bypass_environment(host, {"no": _either_case(environ, "no_proxy") or ""}):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    return proxy
 
 
 def _either_case(environ: Mapping[str, str], name: str) -> str | None:
     return environ.get(name) or environ.get(name.upper())
 
 
-def _seconds(config: dict[str, object], name: str, default: float) -> float:
-    value = config.get(name)
-    return float(value) if isinstance(value, (int, float)) else default
+def _seconds(connection: Connection, name: str, default: float) -> float:
+    value = connection.options.config_kwargs.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, (int, float)) or not 0 < value <= MOST_TIMEOUT_SECONDS:
+        raise ConfigurationError(
+            f"connection {connection.name!r}: {name} of its config_kwargs is no timeout",
+            hint="a number of seconds: more than 0, at most a day",
+            connection=connection.name,
+        )
+    return float(value)
 
 
 def _text(config: dict[str, object], name: str) -> str:
@@ -248,10 +292,17 @@ def _text(config: dict[str, object], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _user_agent(config: dict[str, object]) -> str:
-    return " ".join(
-        filter(None, (_text(config, "user_agent") or USER_AGENT, _text(config, "user_agent_extra")))
-    )
+def _user_agent(connection: Connection) -> str:
+    config = connection.options.config_kwargs
+    said = _text(config, "user_agent") or USER_AGENT
+    agent = " ".join(filter(None, (said, _text(config, "user_agent_extra"))))
+    if not (agent.isascii() and agent.isprintable()):
+        raise ConfigurationError(
+            f"connection {connection.name!r}: the user_agent of its config_kwargs is no header",
+            hint="printable ASCII, without line breaks",
+            connection=connection.name,
+        )
+    return agent
 
 
 def _write_kwargs(connection: Connection) -> dict[str, object]:

@@ -83,6 +83,8 @@ class _Engines:
         self.objects = Objects(settings, self._login)
         self._lock = threading.Lock()
         self._client: Client | None = None
+        if settings.client_kwargs or settings.config_kwargs:
+            self.client()  # only botocore knows which of these there are
 
     def client(self) -> Client:
         with self._lock:
