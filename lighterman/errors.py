@@ -43,13 +43,15 @@ class LightermanError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.BUG
     retry: ClassVar[Retry] = Retry.NEVER
     kind: ClassVar[str] = "bug"
+    usual_hint: ClassVar[str] = "please report it, with the log"
+    """How to mend it, where whoever raises it knows nothing better: no error is without."""
 
     def __init__(
         self, message: str, *, hint: str = "", connection: str = "", key: str = ""
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.connection = connection
         self.key = key
 
@@ -59,6 +61,7 @@ class UsageError(LightermanError):
 
     exit_code = ExitCode.USAGE
     kind = "usage"
+    usual_hint = "--help lists the flags"
 
 
 class ConfigurationError(LightermanError):
@@ -66,12 +69,14 @@ class ConfigurationError(LightermanError):
 
     exit_code = ExitCode.CONFIGURATION
     kind = "configuration"
+    usual_hint = "correct it there"
 
 
 class BucketMissingError(ConfigurationError):
     """The connection names a bucket (or a volume) that isn't there (78)."""
 
     kind = "bucket_missing"
+    usual_hint = "correct the place that the connection names, or create it"
 
 
 class CredentialsError(LightermanError):
@@ -79,6 +84,7 @@ class CredentialsError(LightermanError):
 
     exit_code = ExitCode.REFUSED
     kind = "credentials"
+    usual_hint = "check the credentials of the connection"
 
 
 class SourceMissingError(LightermanError):
@@ -86,6 +92,7 @@ class SourceMissingError(LightermanError):
 
     exit_code = ExitCode.SOURCE_MISSING
     kind = "source_missing"
+    usual_hint = "correct what is declared, or bring it there"
 
 
 class UntrustedDataError(LightermanError):
@@ -93,6 +100,7 @@ class UntrustedDataError(LightermanError):
 
     exit_code = ExitCode.UNTRUSTED_DATA
     kind = "untrusted_data"
+    usual_hint = "look at the object that is named"
 
 
 class CannotWriteError(LightermanError):
@@ -100,6 +108,7 @@ class CannotWriteError(LightermanError):
 
     exit_code = ExitCode.CANNOT_WRITE
     kind = "cannot_write"
+    usual_hint = "check the space, the permissions and this container's user"
 
 
 class TransientError(LightermanError):
@@ -108,12 +117,14 @@ class TransientError(LightermanError):
     exit_code = ExitCode.TRY_AGAIN
     retry = Retry.LATER
     kind = "transient"
+    usual_hint = "start it again: it goes on from where it was"
 
 
 class SlowDownError(TransientError):
     """The store asks for fewer requests: 429, 503 SlowDown (75). Lowers the concurrency."""
 
     kind = "slow_down"
+    usual_hint = "let fewer processes use the store at once, or start it again later"
 
 
 class DeadlineError(LightermanError):
@@ -121,6 +132,7 @@ class DeadlineError(LightermanError):
 
     exit_code = ExitCode.TRY_AGAIN
     kind = "deadline"
+    usual_hint = "start it again: it goes on from where it was"
 
 
 class SourceChangedError(LightermanError):
@@ -129,6 +141,7 @@ class SourceChangedError(LightermanError):
     exit_code = ExitCode.TRY_AGAIN
     retry = Retry.FROM_THE_START
     kind = "source_changed"
+    usual_hint = "start it again when nothing writes to it any more"
 
 
 class ConditionFailedError(LightermanError):
@@ -136,6 +149,7 @@ class ConditionFailedError(LightermanError):
 
     exit_code = ExitCode.TRY_AGAIN
     kind = "condition_failed"
+    usual_hint = "let nobody else write there, and start it again"
 
 
 class UploadMissingError(LightermanError):
@@ -143,3 +157,4 @@ class UploadMissingError(LightermanError):
 
     exit_code = ExitCode.TRY_AGAIN
     kind = "upload_missing"
+    usual_hint = "start it again: it is uploaded anew"

@@ -29,6 +29,14 @@ _WORDS: Final = {
     "object": "a mapping",
     "null": "nothing",
 }
+_MENDS: Final = {
+    "str": "write text there",
+    "int": "write a whole number, without quotes",
+    "float": "write a number, without quotes",
+    "bool": "write true or false, without quotes",
+    "array": "write it as a list: [...]",
+    "object": "write it as a mapping: {name: value}",
+}
 _Step = str | int
 
 
@@ -109,8 +117,18 @@ def _explain(data: object, type_: Any, said: str, origin: str, place: str) -> No
         choices = _choices(type_, steps)
         hint = suggestion(str(_at(data, steps)), choices, "valid values")
         fail(origin, here, f"not one of {', '.join(choices)}", hint)
-    hint = "quote it" if re.search(r"`str\b.*got `(int|float|bool)`", what) else ""
-    fail(origin, here, _in_words(what), hint)
+    fail(origin, here, _in_words(what), _how_to_mend(what))
+
+
+def _how_to_mend(what: str) -> str:
+    if re.search(r"`str\b.*got `(int|float|bool)`", what) or what == "expected text":
+        return "quote it"
+    if what.endswith("got `null`"):
+        return "give it a value, or take it out"
+    if "of length" in what:
+        return "give it as many members"
+    expected = re.match(r"Expected `(\w+)", what)
+    return _MENDS.get(expected[1] if expected else "", "correct it there")
 
 
 def _in_words(what: str) -> str:

@@ -134,8 +134,12 @@ ENTRY = {"connection": "a"}
     ("data", "said", "hint"),
     [
         (None, "no job spec: it is empty", "see the README for an example"),
-        ([], "expected a mapping, got a list", ""),
-        ({"run": []}, "run: expected a mapping, got a list", ""),
+        ([], "expected a mapping, got a list", "write it as a mapping: {name: value}"),
+        (
+            {"run": []},
+            "run: expected a mapping, got a list",
+            "write it as a mapping: {name: value}",
+        ),
         ({"ouputs": {}}, "ouputs: unknown field", "did you mean outputs?"),
         ({"Init": []}, "Init: unknown field", "did you mean init?"),
         (
@@ -148,14 +152,22 @@ ENTRY = {"connection": "a"}
             "init: stands at the top and under run: init",
             "keep one of them",
         ),
-        ({"connections": "a"}, "connections: expected a list, got text", ""),
+        (
+            {"connections": "a"},
+            "connections: expected a list, got text",
+            "write it as a list: [...]",
+        ),
         (
             {"run": {"connections": [1]}},
             "run.connections[0]: expected text, got a whole number",
             "quote it",
         ),
-        ({"init": ENTRY}, "init: expected a list, got a mapping", ""),
-        ({"run": {"init": ["a"]}}, "run.init[0]: expected a mapping, got text", ""),
+        ({"init": ENTRY}, "init: expected a list, got a mapping", "write it as a list: [...]"),
+        (
+            {"run": {"init": ["a"]}},
+            "run.init[0]: expected a mapping, got text",
+            "write it as a mapping: {name: value}",
+        ),
         (
             {"init": [ENTRY, {"conection": "a"}]},
             "init[1].conection: unknown field",
@@ -201,12 +213,12 @@ ENTRY = {"connection": "a"}
         (
             {"init": [{**ENTRY, "artifacts": {"dirs": "x"}}]},
             "init[0].artifacts.dirs: expected a list, got text",
-            "",
+            "write it as a list: [...]",
         ),
         (
             {"init": [{**ENTRY, "artifacts": {"dirs": [["a"]]}}]},
             "init[0].artifacts.dirs[0]: expected a list of length 2, got 1",
-            "",
+            "give it as many members",
         ),
         (
             {"init": [{**ENTRY, "artifacts": {"files": ["x", {"from": "a", "too": "b"}]}}]},
@@ -273,7 +285,11 @@ ENTRY = {"connection": "a"}
             "init[0].shard.indx: unknown field",
             "did you mean index?",
         ),
-        ({"outputs": "x"}, "outputs: expected a mapping, got text", ""),
+        (
+            {"outputs": "x"},
+            "outputs: expected a mapping, got text",
+            "write it as a mapping: {name: value}",
+        ),
         ({"outputs": {"connection": "a"}}, "outputs.path: missing", "it is required there"),
         (
             {"outputs": {"connection": "a", "path": ""}},

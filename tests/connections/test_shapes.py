@@ -343,9 +343,17 @@ def test_zenmls_other_flavors_are_kinds(data, kind, schema):
         ("x", "no catalog: neither list nor mapping", "write connections: [...]"),
         ({"conections": []}, "conections: unknown field", "did you mean connections?"),
         ({"zzz": []}, "zzz: unknown field", "valid fields: connections, persistence"),
-        ({"connections": {"a": 1}}, "connections: expected a list, got a mapping", ""),
-        ({"connections": None}, "connections: expected a list, got nothing", ""),
-        (["x"], "[0]: expected a mapping, got text", ""),
+        (
+            {"connections": {"a": 1}},
+            "connections: expected a list, got a mapping",
+            "write it as a list: [...]",
+        ),
+        (
+            {"connections": None},
+            "connections: expected a list, got nothing",
+            "give it a value, or take it out",
+        ),
+        (["x"], "[0]: expected a mapping, got text", "write it as a mapping: {name: value}"),
         (
             {"connections": [S3, {**S3, "options": {"endpont": "x"}}]},
             "connections[1].options.endpont: unknown field",
@@ -462,7 +470,11 @@ def test_zenmls_other_flavors_are_kinds(data, kind, schema):
             "[0].env[0].valueFrom: only a kubelet can resolve it",
             "set it in the pod's container: the process environment is read too",
         ),
-        ([{**S3, "options": []}], "[0].options: expected a mapping, got a list", ""),
+        (
+            [{**S3, "options": []}],
+            "[0].options: expected a mapping, got a list",
+            "write it as a mapping: {name: value}",
+        ),
         (
             [{**S3, "options": {"checksums": "always"}}],
             "[0].options.checksums: not one of when_required, when_supported",
@@ -481,7 +493,7 @@ def test_zenmls_other_flavors_are_kinds(data, kind, schema):
         (
             [{**S3, "options": {"config_kwargs": 3}}],
             "[0].options.config_kwargs: expected a mapping, got a whole number",
-            "",
+            "write it as a mapping: {name: value}",
         ),
         (
             [{"name": "z", "flavor": "s3", "path": "s3://b", "schema": 1}],
@@ -523,7 +535,11 @@ def test_zenmls_other_flavors_are_kinds(data, kind, schema):
             "[0].path: file://h/x names the host 'h'",
             "write file:///PATH, with three slashes",
         ),
-        ([{"name": "z", "flavor": "s3", "path": "s3://b", "key": 1}], "[0].key: expected text", ""),
+        (
+            [{"name": "z", "flavor": "s3", "path": "s3://b", "key": 1}],
+            "[0].key: expected text",
+            "quote it",
+        ),
         (
             {"persistence": {"outputz": {}}},
             "persistence.outputz: unknown field",
@@ -589,7 +605,11 @@ def test_zenmls_other_flavors_are_kinds(data, kind, schema):
             "persistence.data['a b'].store: expected text, got a whole number",
             "quote it",
         ),
-        ({"persistence": []}, "persistence: expected a mapping, got a list", ""),
+        (
+            {"persistence": []},
+            "persistence: expected a mapping, got a list",
+            "write it as a mapping: {name: value}",
+        ),
     ],
 )
 def test_an_error_in_a_catalog_names_its_place_and_mend(document, said, hint):

@@ -59,10 +59,14 @@ def said_of(data: object) -> str | None:
         ({}, "f: at.name: missing", "it is required there"),
         ({"name": 1}, "f: at.name: expected text, got a whole number", "quote it"),
         ({"name": True}, "f: at.name: expected text, got true or false", "quote it"),
-        ({"name": None}, "f: at.name: expected text, got nothing", ""),
-        ([], "f: at: expected a mapping, got a list", ""),
-        ("x", "f: at: expected a mapping, got text", ""),
-        (None, "f: at: expected a mapping, got nothing", ""),
+        (
+            {"name": None},
+            "f: at.name: expected text, got nothing",
+            "give it a value, or take it out",
+        ),
+        ([], "f: at: expected a mapping, got a list", "write it as a mapping: {name: value}"),
+        ("x", "f: at: expected a mapping, got text", "write it as a mapping: {name: value}"),
+        (None, "f: at: expected a mapping, got nothing", "give it a value, or take it out"),
         ({"nam": "a"}, "f: at.nam: unknown field", "did you mean name?"),
         (
             {"name": "a", "inner": {"mount_path": "/"}},
@@ -109,7 +113,7 @@ def said_of(data: object) -> str | None:
         (
             {"name": "a", "mixed": ["x", ["a"]]},
             "f: at.mixed[1]: expected a list of length 2, got 1",
-            "",
+            "give it as many members",
         ),
         (
             {"name": "a", "mixed": [3]},
@@ -136,11 +140,11 @@ def said_of(data: object) -> str | None:
             "f: at.pair[1].q: unknown field",
             "valid fields: mountPath, readOnly",
         ),
-        ({"name": "a", "key": 1}, "f: at.key: expected text", ""),
+        ({"name": "a", "key": 1}, "f: at.key: expected text", "quote it"),
         (
             {"name": "a", "inner": {"mountPath": "", "readOnly": "yes"}},
             "f: at.inner.readOnly: expected true or false, got text",
-            "",
+            "write true or false, without quotes",
         ),
     ],
 )

@@ -248,15 +248,19 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
             "check the endpoint's host and port, and its health",
         )
     elif _TIMEOUT.search(text):
-        why, hint = "no answer came in time", ""
+        why, hint = (
+            "no answer came in time",
+            "check the endpoint's health, and firewalls on the way",
+        )
     else:
-        why, hint = "the connection broke", ""
+        why, hint = (
+            "the connection broke",
+            "check whether the endpoint speaks http or https, its port, and its health",
+        )
     way = place.endpoint
     if place.proxy:
         way += f" through the proxy {place.proxy}"
-        hint = (
-            f"{hint or 'check the endpoint'}, and those of the proxy (options.proxy, HTTP(S)_PROXY)"
-        )
+        hint = f"{hint}, and those of the proxy (options.proxy, HTTP(S)_PROXY)"
     return TransientError(
         f"no answer from {way}: {why}", hint=hint, connection=place.connection, key=key
     )
