@@ -71,6 +71,9 @@ class Dispatch:
         self._said: Counter[str] = Counter()
         self._refused = 0
         self._is_walked = False
+        self._told: set[RelPath] = set()
+        """What was known before the last walk, which may find it once more before it is sent."""
+        self._told_and_sent: set[RelPath] = set()
         self._unreadable: set[RelPath] = set()
         self._final_since: float | None = None
         self._succeeded_at = 0.0
@@ -83,6 +86,9 @@ class Dispatch:
 
     def found(self, files: Iterable[RelPath]) -> None:
         """A walk saw that the bucket lacks these, and that nobody writes them as far as it can tell."""
+        if self._is_walked:  # another walk, after all of that: what it finds is missing indeed
+            self._told.clear()
+            self._told_and_sent.clear()
         self._found.extend(files)
 
     def mark(self, directory: RelPath) -> None:
@@ -111,6 +117,7 @@ class Dispatch:
         now = self._clock.monotonic()
         self._final_since = self._succeeded_at = now
         known = by_size(((path, self._size(path)) for path in self._settle.drain()), self._names)
+        self._told.update(known, self._settle.flying())
         self._known.extend(path for path in known if not self._names.is_temporary(path))
         self._temporary.extend(path for path in known if self._names.is_temporary(path))
 
@@ -134,7 +141,8 @@ class Dispatch:
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
-        waiting = [*self._settle.waiting(), *self._settle.flying(), *self._found, *self._temporary]
+        found = (path for path in self._found if path not in self._told_and_sent)
+        waiting = [*self._settle.waiting(), *self._settle.flying(), *found, *self._temporary]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
     def next_due(self) -> float | None:
@@ -207,10 +215,12 @@ class Dispatch:
                 )
                 self._landed_badly(path, changing, now)
             case Result.CHANGED:
-                self._settle.changed(path, now, retry_after_seconds or 0.0)
+                self._settle.changed(path, now, retry_after_seconds)
             case _:
                 self._settle.sent(path, now, now - began)
                 self._note_success(path)
+                if path in self._told:
+                    self._told_and_sent.add(path)
                 if result is Result.UNCHANGED and self._skips_equal:
                     self._tally.skip()
                 if result is Result.SENT:

@@ -27,9 +27,11 @@ class Listing:
     def __init__(self, store: Store, prefix: str, directory: str, name: str = "listing.db") -> None:
         self.path = str(Path(directory) / name)
         self._guard = threading.Lock()
-        self._remove()
         self.count = 0
         try:
+            # A job may clear its outputs, and with them the default state directory.
+            Path(directory).mkdir(exist_ok=True)
+            self._remove()
             self._database = sqlite3.connect(
                 self.path, check_same_thread=False, isolation_level=None
             )
@@ -48,7 +50,7 @@ class Listing:
                 )
                 self._database.execute("COMMIT")
                 self.count += len(page)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise CannotWriteError(
                 f"can't keep the destination's listing in {directory}: {error}",

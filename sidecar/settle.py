@@ -43,6 +43,8 @@ class _Entry:
     queued: float | None = None
     """The time under which the heap has it, at most ``due``; ``None``: not in the heap."""
     first_event: float | None = None
+    taken_since: float | None = None
+    """The first event of what was last taken."""
     being_written: bool = False
     in_flight: bool = False
     failures: int = 0
@@ -197,15 +199,23 @@ class Settle:
             entry.first_event = now
         self._rest(path, entry, now)
 
-    def changed(self, path: RelPath, now: float, retry_after_seconds: float) -> None:
-        """It changed while it was sent: again, soon."""
+    def changed(self, path: RelPath, now: float, retry_after_seconds: float | None = None) -> None:
+        """
+        It changed while it was sent: again, soon. With ``retry_after_seconds`` it was only too fresh, and
+        nothing was sent: it goes on waiting since its first event, or a file that is written at a
+        steady pace would be met too fresh each time.
+        """
         entry = self._landed(path)
-        wait_seconds = (
-            retry_after_seconds
-            if self._draining
-            else max(retry_after_seconds, self._rules.settle_seconds)
-        )
-        self._schedule(path, entry, max(now + wait_seconds, entry.due or 0.0))
+        if retry_after_seconds is None:
+            wait_seconds = 0.0 if self._draining else self._rules.settle_seconds
+            self._schedule(path, entry, max(now + wait_seconds, entry.due or 0.0))
+            return
+        if entry.taken_since is not None:
+            entry.first_event = entry.taken_since
+        due = now + retry_after_seconds
+        if entry.first_event is not None and entry.due is not None:
+            due = max(due, min(entry.due, entry.first_event + self._rules.max_delay_seconds))
+        self._schedule(path, entry, due)
 
     def failed(self, path: RelPath, now: float) -> None:
         """It could not be sent: again later, each time later."""
@@ -263,7 +273,7 @@ class Settle:
             self._heap.clear()
 
     def _reset(self, entry: _Entry) -> None:
-        entry.due = entry.first_event = None
+        entry.due = entry.first_event = entry.taken_since = None
         entry.being_written = False
         entry.failures = 0
 
@@ -307,6 +317,7 @@ class Settle:
         heapq.heappush(self._heap, (due, self._sequence, path))
 
     def _take(self, entry: _Entry) -> None:
+        entry.taken_since = entry.first_event
         entry.due = entry.queued = entry.first_event = None
         entry.in_flight = True
 

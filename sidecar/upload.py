@@ -30,7 +30,7 @@ from lighterman.transfer.tally import Tally
 from sidecar.attributes import attributes_of
 from sidecar.journal import Journal
 from sidecar.multipart import Multipart
-from sidecar.output import REST_SECONDS, Output, opened, peek, unreadable
+from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
 from sidecar.shipment import Shipment
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
@@ -53,11 +53,11 @@ class Result(StrEnum):
     OPEN = "open"
     """Someone has it open for writing: its close is to be waited for."""
     CHANGED = "changed"
-    """It changed while it was sent, or just before: go again after ``retry_after_seconds``."""
+    """It changed while it was sent, or just before: then nothing was, and it says when to go again."""
 
 
 class Outcome(NamedTuple):
-    """A result, and when to look again where that is known."""
+    """A result, and in how many seconds to look again where the file was only too fresh to be sent."""
 
     result: Result
     retry_after_seconds: float | None = None
@@ -284,7 +284,7 @@ class Uploader:
                 self._multipart.abandon(output.path)
                 etag = self._carry_whole(output, key, shipment, live=live)
             if etag is None:
-                return Outcome(Result.CHANGED, REST_SECONDS)
+                return Outcome(Result.CHANGED)
             shipment.done()
         return Outcome(Result.SENT)
 

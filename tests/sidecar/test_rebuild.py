@@ -255,9 +255,15 @@ def test_a_listing_is_told_once_and_leaves_nothing(tmp_path):
 def test_a_listing_that_cannot_be_kept_is_said(tmp_path):
     """No place beside the journal is an error with a hint."""
     with pytest.raises(CannotWriteError, match="can't keep the destination's listing") as caught:
-        Listing(Many(1), "p", str(tmp_path / "nowhere"))
+        Listing(Many(1), "p", str(tmp_path / "nowhere" / "at-all"))
 
     assert "--state" in caught.value.hint
+
+
+def test_a_state_directory_that_was_cleared_away_is_made_again(tmp_path):
+    """A job that clears its outputs takes the default state directory with them."""
+    with Listing(Many(1), "p", str(tmp_path / "state")) as listing:
+        assert listing.count == 1
 
 
 def test_a_listing_left_by_a_crash_is_replaced(tmp_path, volume_store):

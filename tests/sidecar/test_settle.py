@@ -170,7 +170,7 @@ def test_a_file_that_changed_while_it_was_sent_goes_again_after_settling(settle)
     """Source changed costs no attempt and no backoff."""
     settle.closed(A, 0.0)
     settle.take_ready(1.0, 9)
-    settle.changed(A, 5.0, 0.02)
+    settle.changed(A, 5.0)
     assert (settle.take_ready(5.9, 9), settle.take_ready(6.0, 9)) == ([], [A])
 
 
@@ -360,7 +360,7 @@ class Model(RuleBasedStateMachine):
             assert not self.names.is_temporary(path), "a temporary name before the drain"
         self._take(taken)
 
-    @rule(path=PATHS, outcome=st.sampled_from(["sent", "open", "changed", "failed"]))
+    @rule(path=PATHS, outcome=st.sampled_from(["sent", "open", "changed", "fresh", "failed"]))
     def land(self, path, outcome):
         if path not in self.flying:
             return
@@ -372,8 +372,10 @@ class Model(RuleBasedStateMachine):
             self.settle.still_open(path, self.now)
         elif outcome == "failed":
             self.settle.failed(path, self.now)
-        else:
+        elif outcome == "fresh":
             self.settle.changed(path, self.now, 0.02)
+        else:
+            self.settle.changed(path, self.now)
 
     @invariant()
     def in_flight_is_counted(self):
