@@ -104,7 +104,7 @@ class JournalFile:
         try:
             database = self._connected()
             why_not = _unusable(database, destination)
-            if why_not:
+            if why_not is not None:
                 database.close()
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
