@@ -112,7 +112,7 @@ class Journal:
 
     def mark_synced(self, files: list[tuple[RelPath, Synced]]) -> None:
         """
-        Note files as synced, in one transaction; they count as present again (``set_absent``).
+        Note files as synced, in one transaction.
         Callers from many threads share transactions: whoever comes first writes for those who wait.
         """
         rows = [_row(path, synced) for path, synced in files]
@@ -175,24 +175,6 @@ class Journal:
         )[0][0]:
             yield RelPath(found)
             last = found
-
-    def set_absent(self, path: RelPath, absent: bool) -> None:
-        """A walk didn't find this synced path (or found it again)."""
-        self._change(
-            "set_absent",
-            "UPDATE synced SET absent = ? WHERE directory = ? AND name = ?",
-            (int(absent), *split(path)),
-        )
-
-    def is_absent(self, path: RelPath) -> bool:
-        """Whether an earlier walk already missed this synced path."""
-        if not _is_utf8(path):
-            return False
-        return bool(
-            self._read(
-                "SELECT 1 FROM synced WHERE directory = ? AND name = ? AND absent", split(path)
-            )
-        )
 
     def rebase(self, device: int) -> None:
         """

@@ -35,7 +35,6 @@ CREATE TABLE synced (
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
     key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL,
-    absent INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (directory, name)
 ) WITHOUT ROWID;
 CREATE TABLE uploads (

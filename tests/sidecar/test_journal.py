@@ -261,31 +261,12 @@ def test_rows_are_read_in_pages_while_they_change(reopen, monkeypatch):
     assert journal.count() == 0
 
 
-def test_absence_is_remembered_until_it_is_back(reopen):
-    """Deletes need two walks that agree; being synced again ends an absence."""
-    journal = reopen()
-    journal.mark_synced([(rel("a"), synced("a"))])
-
-    assert not journal.is_absent(rel("a"))
-    journal.set_absent(rel("a"), absent=True)
-    assert journal.is_absent(rel("a"))
-    assert reopen().is_absent(rel("a"))
-    journal = reopen()
-    journal.set_absent(rel("a"), absent=False)
-    assert not journal.is_absent(rel("a"))
-    journal.set_absent(rel("a"), absent=True)
-    journal.mark_synced([(rel("a"), synced("a"))])
-    assert not journal.is_absent(rel("a"))
-    assert not journal.is_absent(rel("never seen"))
-
-
 def test_names_that_are_no_utf8_are_unknown(reopen):
     """Keys are UTF-8, so nothing else was ever uploaded; asking is no error."""
     journal = reopen()
 
     assert journal.synced(rel("a\udcff")) is None
     assert journal.synced_in(rel("a\udcff")) == {}
-    assert not journal.is_absent(rel("a\udcff"))
     assert journal.open_upload(rel("a\udcff")) is None
 
 
@@ -348,7 +329,6 @@ def test_every_transition_is_told_after_its_commit(directory):
     journal.finished(rel("b"), synced("b"))
     journal.intend(rel("c"), Key("c"), state(), 8, 1.0)
     journal.dropped(rel("c"))
-    journal.set_absent(rel("a"), absent=True)
     journal.forget(rel("a"))
     journal.rebase(5)
     journal.rebase(5)
@@ -362,7 +342,6 @@ def test_every_transition_is_told_after_its_commit(directory):
         ("finished", 2, 0),
         ("intend", 2, 1),
         ("dropped", 2, 0),
-        ("set_absent", 2, 0),
         ("forget", 1, 0),
         ("rebase", 1, 0),
     ]

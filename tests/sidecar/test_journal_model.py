@@ -30,7 +30,6 @@ class JournalModel(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.journal = Journal.open(self.directory.name, "here")
         self.files: dict[RelPath, Synced] = {}
-        self.absent: set[RelPath] = set()
         self.uploads: dict[RelPath, dict[int, Part]] = {}
 
     def teardown(self) -> None:
@@ -41,19 +40,11 @@ class JournalModel(RuleBasedStateMachine):
     def mark_synced(self, noted):
         self.journal.mark_synced(list(noted.items()))
         self.files |= noted
-        self.absent -= noted.keys()
 
     @rule(path=paths)
     def forget(self, path):
         self.journal.forget(path)
         self.files.pop(path, None)
-        self.absent.discard(path)
-
-    @rule(path=paths, absent=st.booleans())
-    def set_absent(self, path, absent):
-        self.journal.set_absent(path, absent=absent)
-        if path in self.files:
-            (self.absent.add if absent else self.absent.discard)(path)
 
     @rule(path=paths)
     def begin(self, path):
@@ -79,7 +70,6 @@ class JournalModel(RuleBasedStateMachine):
         self.journal.finished(path, synced)
         self.uploads.pop(path, None)
         self.files[path] = synced
-        self.absent.discard(path)
 
     @rule()
     def restart(self):
@@ -103,7 +93,6 @@ class JournalModel(RuleBasedStateMachine):
             below = {path for path in self.files if path.startswith(f"{directory}/")}
             if directory:
                 assert below == {path for path, _ in self.journal.rows(directory)}
-        assert self.absent == {path for path in self.files if self.journal.is_absent(path)}
         open_uploads = {
             upload.path: self.journal.parts(upload.path) for upload in self.journal.open_uploads()
         }
