@@ -1,5 +1,6 @@
 """The journal: what it remembers, for whom, and what becomes of it when something goes wrong."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -153,7 +154,8 @@ def test_damage_met_on_the_way_is_moved_aside_for_the_next_start(reopen, directo
             list(journal.rows())
         journal.close()
 
-    assert Journal.open(directory, HERE).fresh
+    with contextlib.closing(Journal.open(directory, HERE)) as journal:
+        assert journal.fresh
 
 
 def test_a_full_disk_is_said_as_such(reopen):
