@@ -54,8 +54,15 @@ class Deletes:
         confirmed, self._confirmed = self._confirmed, set()
         self._missed -= confirmed
         for path in confirmed:
-            if not os.path.lexists(os.path.join(self._root, path)):
+            if not self._is_there(path):
                 self._delete(path)
+
+    def _is_there(self, path: RelPath) -> bool:
+        """Whether something is there that goes by this key: a directory in a file's place does not."""
+        place = os.path.join(self._root, path)
+        if os.path.isdir(place) and not os.path.islink(place):
+            return path.endswith("/")
+        return os.path.lexists(place)
 
     def _delete(self, path: RelPath) -> None:
         def ended(end: Done[bool] | Failed) -> None:
