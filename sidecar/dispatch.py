@@ -51,9 +51,7 @@ class Dispatch:
         clock: Clock,
         tally: Tally,
         give_up_seconds: float,
-        skips_equal: bool,
     ) -> None:
-        """``skips_equal``: with a journal that knows nothing, an unchanged file is one that was there."""
         self._settle = settle
         self._uploader = uploader
         self._pool = pool
@@ -63,7 +61,6 @@ class Dispatch:
         self._clock = clock
         self._tally = tally
         self._give_up_seconds = give_up_seconds
-        self._skips_equal = skips_equal
         self._known: deque[RelPath] = deque()
         self._found: deque[RelPath] = deque()
         self._temporary: deque[RelPath] = deque()
@@ -221,8 +218,6 @@ class Dispatch:
                 self._note_success(path)
                 if path in self._told:
                     self._told_and_sent.add(path)
-                if result is Result.UNCHANGED and self._skips_equal:
-                    self._tally.skip()
                 if result is Result.SENT:
                     get_logger().debug(
                         "sidecar.file_synced",

@@ -168,7 +168,7 @@ class Reconciler:
     def _take(self, look: Look, walked: Walked) -> None:
         walked.files += look.clean + len(look.dirty)
         walked.dirty += len(look.dirty)
-        if self.last is None:  # what was there before this start
+        if self.last is None and not self._journal.fresh:  # what was there before this start
             self._tally.skip(look.clean)
         if look.unreadable:
             walked.unreadable.add(look.directory)

@@ -114,7 +114,6 @@ class Service:
             clock=clock,
             tally=tally,
             give_up_seconds=settings.retry_seconds,
-            skips_equal=journal.fresh,
         )
         self._events = (
             None if options.once else Events(loop, self._settle, options.root, names, clock)

@@ -68,7 +68,8 @@ class Uploader:
     Sends files and directory markers below ``root`` to ``prefix`` in the store, and keeps the journal.
 
     Usable from many threads at once; two sends of one path at a time: the second is told CHANGED.
-    In the tally it counts what it carries (planned, carried, done); skips and failures are the caller's.
+    In the tally it counts what it carries (planned, carried, done) and, as skipped, what ``adopt``
+    found to be there; failures and other skips are the caller's.
     """
 
     def __init__(
@@ -274,6 +275,7 @@ class Uploader:
             return False
         synced = Synced(output.state, key, etag, uploaded=False)
         self._journal.mark_synced([(output.path, synced)])
+        self._tally.skip()
         return True
 
     def _carry(self, output: Output, key: Key, *, live: bool) -> Outcome:
