@@ -113,8 +113,14 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
     _refuse(arguments, "--spec", ("dir", "file", "to"))
     from lighterman.jobspec import load_job_spec
 
+    items = load_job_spec(arguments.spec).init
+    if items is None:
+        raise ConfigurationError(
+            f"job spec {arguments.spec} has no init block",
+            hint="init: [{connection: NAME}], at the top or under run",
+        )
     entries = []
-    for declared in load_job_spec(arguments.spec).init:
+    for declared in items:
         artifacts = declared.artifacts
         entries.append(
             Entry(

@@ -59,7 +59,8 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a job spec that is Lighterman's."""
 
-    init: tuple[InitEntry, ...] = ()
+    init: tuple[InitEntry, ...] | None = None
+    """``None``: there is no init block; an empty one declares nothing."""
     connections: tuple[str, ...] = ()
     """Names of connections that the main container uses."""
     outputs: tuple[Output, ...] = ()
@@ -153,8 +154,10 @@ def _refuse_slips(data: dict[str, object], ours: tuple[str, ...], origin: str, p
             fail(origin, under(place, name), "unknown field", f"did you mean {close[0]}?")
 
 
-def _init(data: object, place: str, origin: str) -> tuple[InitEntry, ...]:
-    entries = decode(() if data is None else data, tuple[object, ...], origin, place)
+def _init(data: object, place: str, origin: str) -> tuple[InitEntry, ...] | None:
+    if data is None:
+        return None
+    entries = decode(data, tuple[object, ...], origin, place)
     return tuple(_entry(entry, under(place, index), origin) for index, entry in enumerate(entries))
 
 

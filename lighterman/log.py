@@ -106,11 +106,14 @@ def _drop_unwritten() -> None:
 def _scrub_values(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    for name, value in event.items():
-        if isinstance(value, (bool, int, float)) or value is None:
-            continue
-        event[name] = scrub(value if isinstance(value, str) else str(value))
-    return event
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event")}
+    return first | {name: _scrubbed(value) for name, value in event.items()}
+
+
+def _scrubbed(value: object) -> object:
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    return scrub(value if isinstance(value, str) else str(value))
 
 
 def _build(level: Level, style: Literal["json", "text"], stream: TextIO) -> Logger:

@@ -207,9 +207,12 @@ def test_a_job_spec_declares_several_entries(pull, tmp_path):
     assert (tmp_path / "artifacts" / "other" / "y").read_bytes() == b"2"
 
 
-def test_a_spec_without_an_init_block_asks_for_nothing(pull, tmp_path):
-    """Then there is nothing to do."""
+def test_a_spec_without_an_init_block_is_an_error_an_empty_block_is_none(pull, tmp_path):
+    """A block that is forgotten or misspelt is said; an empty one asks for nothing."""
     (tmp_path / "job.yaml").write_text("run: {kind: job}\n")
+    ended = pull.program.run("init", "--spec", tmp_path / "job.yaml")
+    assert (ended.code, "has no init block" in ended.report["error"]["message"]) == (78, True)
+    (tmp_path / "job.yaml").write_text("init: []\n")
     assert pull.program.run("init", "--spec", tmp_path / "job.yaml").code == 0
 
 

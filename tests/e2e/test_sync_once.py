@@ -167,14 +167,14 @@ def test_a_job_spec_says_the_three(outputs, nested):
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("outputs: {conection: bucket, path: x}", 78, "unknown field 'conection'"),
+        ("outputs: {conection: bucket, path: x}", 78, "outputs.conection: unknown field"),
         ("outputs: {connection: 3, path: x}", 78, "outputs"),
         ("init: []", 78, "no outputs block"),
         ("outputs: [{connection: a, path: b}, {connection: c, path: d}]", 78, "isn't there yet"),
         ("outputs: []", 78, "no outputs block"),
-        ("outputs: {connection: bucket}", 64, "no path is given"),
-        ("a: [", 78, "is no YAML"),
-        (None, 78, "can't read job spec"),
+        ("outputs: {connection: bucket}", 78, "outputs.path: missing"),
+        ("a: [", 78, "not YAML"),
+        (None, 78, "there is no such job spec"),
     ],
 )
 def test_a_spec_that_is_off_is_named(outputs, text, code, said):

@@ -7,10 +7,11 @@ import pytest
 
 from lighterman.clock import SystemClock
 from lighterman.errors import CannotWriteError, ConfigurationError
+from lighterman.jobspec import Output
 from lighterman.secret import Secret
 from sidecar.child import Child, without_credentials
 from sidecar.done_file import DoneFile
-from sidecar.outputs import Outputs, outputs_of
+from sidecar.outputs import outputs_of
 from sidecar.place import Hold, made
 
 
@@ -99,4 +100,4 @@ def test_flags_win_over_the_spec_field_by_field(tmp_path):
         '{"run": {"kind": "job"}, "outputs": {"connection": "a", "path": "b", "to": "c"}}'
     )
     arguments = Namespace(spec=str(spec), connection=None, path="other", to=None)
-    assert outputs_of(arguments) == Outputs("a", "other", "c")
+    assert outputs_of(arguments) == Output(connection="a", path="other", to="c")
