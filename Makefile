@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -42,6 +42,9 @@ test-ceph: .venv/dev ## over a Ceph RGW (Debian: ceph-mon ceph-osd radosgw ceph-
 test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah runc catatonit netavark aardvark-dns mmdebstrap)
 	@containers/need podman buildah runc catatonit mmdebstrap
 	$(PYTEST) -m image
+
+bench: .venv/dev ## figures of docs/performance.md, beside the AWS CLI
+	.venv/bin/python benchmarks/cold_start.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest
