@@ -45,6 +45,7 @@ test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah 
 
 bench: .venv/dev ## figures of docs/performance.md, beside the AWS CLI
 	.venv/bin/python benchmarks/cold_start.py
+	.venv/bin/python benchmarks/round_trip.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest
