@@ -46,7 +46,7 @@ def test_sizes(text, amount):
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("30", 30), ("2.5", 2.5), ("500ms", 0.5), ("5m", 300), ("1h", 3600), ("9s", 9)],
+    [("30", 30), ("2.5", 2.5), (".2", 0.2), ("500ms", 0.5), ("5m", 300), ("1h", 3600), ("9s", 9)],
 )
 def test_durations(text, amount):
     """Durations as people write them."""
