@@ -193,8 +193,8 @@ def test_a_reader_never_sees_a_mix(store, files):
             try:
                 etag = store.stat(Key("file")).etag
                 store.read_into(Key("file"), target, at=0, etag=etag)
-            except SourceChangedError:
-                continue
+            except (SourceChangedError, TransientError):
+                continue  # moto answers 500 now and then to who reads what is being replaced
             seen.append(content_of(target))
 
     with ThreadPoolExecutor(1) as pool:
