@@ -104,6 +104,8 @@ class Settle:
     def gone(self, path: RelPath) -> None:
         """Deleted or renamed away: nothing is to be sent under this name."""
         self._live_not_before.pop(path, None)
+        # What an earlier file of this name was is no word on the one that goes now.
+        self._moved_writing.pop(path, None)
         directory, _, name = path.rpartition("/")
         entry = self._directories.get(directory, {}).get(name)
         if entry is None:

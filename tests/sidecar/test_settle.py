@@ -84,6 +84,17 @@ def test_a_complete_file_that_is_renamed_is_ready_under_its_new_name(settle):
     assert settle.take_ready(11.0, 9) == [B]
 
 
+def test_a_writer_of_an_earlier_file_of_the_name_does_not_come_along(settle):
+    """Deleted while it was written, made anew, closed and renamed: the new one is complete."""
+    settle.writing(A, 10.0)
+    settle.gone(A)
+    settle.writing(A, 11.0)
+    settle.closed(A, 12.0)
+    settle.gone(A)
+    settle.arrived(B, 12.0, A)
+    assert settle.take_ready(13.0, 9) == [B]
+
+
 def test_a_live_file_is_sent_while_it_is_written(settle):
     """After its first change, then every ``max_delay_seconds``."""
     settle.writing(LOG, 0.0)
