@@ -161,7 +161,7 @@ def test_a_role_that_is_refused_is_said(connect, proxy, opened, files, engine):
 
 
 def test_an_sts_that_is_down_is_transient(connect, closed_port, opened):
-    """Trouble that may pass by itself."""
+    """Trouble that may pass by itself, with the name of who didn't answer."""
     env = {
         "AWS_ACCESS_KEY_ID": "AKIDSOURCE",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -169,7 +169,7 @@ def test_an_sts_that_is_down_is_transient(connect, closed_port, opened):
         "AWS_STS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port}",
     }
 
-    with pytest.raises(TransientError):
+    with pytest.raises(TransientError, match=f"no answer from http://127.0.0.1:{closed_port}"):
         list(opened(connect(env)).pages(""))
 
 

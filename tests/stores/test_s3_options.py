@@ -69,6 +69,15 @@ def test_virtual_style_puts_the_bucket_into_the_host(s3_bucket, proxy, opened, f
     }
 
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "http://[::1]:9000"])
+def test_virtual_style_at_an_address_is_refused(s3_bucket, opened, endpoint):
+    """A bucket can't be put before an address: said before a name is looked up that can't be there."""
+    connection = s3_bucket.connection(endpoint=endpoint, addressing_style="virtual")
+
+    with pytest.raises(ConfigurationError, match="needs a host name"):
+        opened(connection)
+
+
 def test_path_style_is_kept_at_aws(s3_bucket, proxy, opened, files):
     """``addressing_style: path``."""
     connection = s3_bucket.connection(

@@ -37,6 +37,9 @@ _AWS_SUFFIXES: Final = {
 _DNS_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 """A bucket that can be one label of a host name, also under a wildcard certificate (no dots)."""
 
+_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
+"""An IPv4 or IPv6 address, before which no bucket can be put."""
+
 Checksums = Literal["when_supported", "when_required"]
 
 
@@ -189,6 +192,11 @@ def _is_virtual(style: str, config: dict[str, object], endpoint: str, bucket: st
         style = str(s3.get("addressing_style", "auto")) if isinstance(s3, dict) else "auto"
     if style == "auto":
         return is_aws(endpoint) and _DNS_NAME.fullmatch(bucket) is not None
+    if style == "virtual" and _ADDRESS.fullmatch(urlsplit(endpoint).hostname or ""):
+        raise ConfigurationError(
+            f"addressing_style: virtual needs a host name, and {endpoint} is an address",
+            hint="write path, or give the endpoint by its name",
+        )
     return style == "virtual"
 
 

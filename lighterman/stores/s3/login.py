@@ -130,7 +130,8 @@ class _Chain:
             raise failures.explained(place, failure) from error
         except (BotoCoreError, OSError) as error:
             if isinstance(error, (HTTPClientError, ConnectionError)):
-                raise failures.broken(place, str(error)) from error
+                asked = str(error.kwargs.get("endpoint_url") or place.endpoint).rstrip("/")
+                raise failures.broken(place._replace(endpoint=asked), str(error)) from error
             raise CredentialsError(
                 f"no credentials came from {self._login.source} ({type(error).__name__})",
                 hint="check the profile, the role's token file, or the pod's service account",
