@@ -105,14 +105,28 @@ def _bracket(text: str) -> tuple[str, int] | None:
     end = text.find("]", inside + 1)
     if end == -1:
         return None
-    members = text[inside:end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
-    members = members.replace("&&", "&\\&").replace("~~", "~\\~").replace("||", "|\\|")
-    negation = "^/" if inside == 2 else ""
-    try:
-        re.compile(f"[{negation}{members}]")
-    except re.error:  # a range that runs backwards: the bracket is an ordinary character
+    members = _members(text[inside:end])
+    if members is None:  # a range that runs backwards: the bracket is an ordinary character
         return None
+    negation = "^/" if inside == 2 else ""
     return f"(?!/)[{negation}{members}]", end + 1
+
+
+def _members(text: str) -> str | None:
+    """The characters and ranges of a class, each escaped; ``None`` if a range runs backwards."""
+    members: list[str] = []
+    at = 0
+    while at < len(text):
+        first, last = text[at], text[at + 2 : at + 3]
+        if last and text[at + 1] == "-":
+            if first > last:
+                return None
+            members.append(f"{re.escape(first)}-{re.escape(last)}")
+            at += 3
+        else:
+            members.append(re.escape(first))
+            at += 1
+    return "".join(members)
 
 
 class Names:
