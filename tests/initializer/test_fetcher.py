@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -71,7 +72,9 @@ class Hasty(SystemClock):
 
 
 class Desk:
-    """A destination and what is needed to fill it."""
+    """A destination and what is needed to fill it; closed at the test's end."""
+
+    opened: ClassVar = []
 
     def __init__(self, tmp_path, store, clock=None):
         self.root = str(tmp_path / "dest")
@@ -82,6 +85,7 @@ class Desk:
         self.clock = clock or SystemClock()
         self.attempts = Attempts(0, SystemClock(), self.tally)
         self.source = Source(store, Pace(4), Checksums(store, self.attempts))
+        self.opened.append(self)
 
     def fetch(self, *items):
         fetcher = Fetcher(
@@ -111,6 +115,13 @@ class Desk:
             tally=self.tally,
             stop=self.stop,
         )
+
+
+@pytest.fixture(autouse=True)
+def closed_desks():
+    yield
+    while Desk.opened:
+        Desk.opened.pop().state.close()
 
 
 @pytest.fixture
