@@ -96,15 +96,14 @@ class WindowBody(io.RawIOBase):
     """
     A window as a seekable binary file, for clients that stream a body: constant memory.
 
-    ``shrunk`` tells afterwards that the file ended before its window did: reading on would send another
-    content than was announced, so ``read`` raises ``SourceChangedError`` then.
+    Where the file ends before its window does, reading on would send another content than was announced:
+    ``read`` raises ``SourceChangedError`` then.
     """
 
     def __init__(self, window: Window) -> None:
         super().__init__()
         self._window = window
         self._position = 0
-        self.shrunk = False
 
     def __len__(self) -> int:
         return self._window.size_bytes
@@ -133,7 +132,6 @@ class WindowBody(io.RawIOBase):
         except OSError as error:
             raise reading_failed(error, "the file being sent") from error
         if not data:
-            self.shrunk = True
             raise SourceChangedError("the file being sent became shorter")
         self._position += len(data)
         return data
