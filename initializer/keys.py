@@ -2,10 +2,7 @@
 
 import os
 import re
-from typing import Final, NamedTuple, NewType
-
-Relative = NewType("Relative", str)
-"""A path below a destination, with ``/``; a directory's ends with one. Its components are ordinary names."""
+from typing import Final, NamedTuple
 
 STATE_DIRECTORY: Final = ".lighterman"
 """At a destination's root, where init and the sidecar keep what they know."""
