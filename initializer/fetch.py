@@ -15,7 +15,8 @@ from initializer.large import MOST_BEGINNINGS, RANGE_BYTES, LargeFile
 from initializer.plan import Fetch, MakeDirectory, Placed
 from initializer.source import Source
 from initializer.state import State
-from initializer.verify import md5, untrusted
+from initializer.verify import untrusted
+from lighterman.checksums import algorithm_of, checksum, new_sum
 from lighterman.clock import Clock
 from lighterman.errors import (
     CannotWriteError,
@@ -25,7 +26,7 @@ from lighterman.errors import (
     SourceChangedError,
 )
 from lighterman.log import get_logger
-from lighterman.stores.contract import Attributes, Digest, Stat, Window
+from lighterman.stores.contract import Attributes, Checksum, Digest, Stat, Window
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
@@ -115,16 +116,19 @@ class Fetcher:
 
         told = self.attempts.call(f"stat {item.key}", look)
         return item._replace(
-            size_bytes=told.size_bytes, etag=told.etag, modified_seconds=told.modified_seconds
+            size_bytes=told.size_bytes,
+            etag=told.etag,
+            modified_seconds=told.modified_seconds,
+            checksum=told.checksum,
         )
 
-    def expected_md5(self, item: Fetch) -> str | None:
-        """What the content must hash to, where that is known."""
-        return self._sources[item.store].checksums.expected(item.etag)
+    def expected(self, item: Fetch) -> Checksum | None:
+        """What the content must add up to, where that is known."""
+        return self._sources[item.store].checksums.expected(item.checksum)
 
     def must_match(self, item: Fetch) -> bool:
-        """Whether a digest that differs from the ETag means that the bytes are wrong."""
-        return self._sources[item.store].checksums.is_md5(item.key)
+        """Whether another sum than the listing's means that the bytes are wrong."""
+        return self._sources[item.store].checksums.are_meant(item.key)
 
     def state(self, item: Fetch) -> State:
         """The notes of the destination that ``item`` goes to."""
@@ -186,7 +190,7 @@ class Fetcher:
 
     def _fetch_small(self, item: Fetch) -> None:
         temporary = place.temporary_of(item.path)
-        expected = self.expected_md5(item)
+        expected = self.expected(item)
         self._temporaries.add(temporary)
         try:
             descriptor = place.create(temporary)
@@ -202,20 +206,22 @@ class Fetcher:
             self._temporaries.discard(temporary)
 
     def _read_small(
-        self, item: Fetch, descriptor: int, expected: str | None
+        self, item: Fetch, descriptor: int, expected: Checksum | None
     ) -> tuple[Attributes, bool]:
         window = Window(descriptor, 0, item.size_bytes)
 
-        def attempt() -> tuple[Attributes, str]:
+        def attempt() -> tuple[Attributes, Checksum | None]:
             if expected is None:
-                return self.read(item, window, 0), ""
-            digest = md5()
-            return self.read(item, window, 0, digest), digest.hexdigest()
+                return self.read(item, window, 0), None
+            algorithm = algorithm_of(expected)
+            total = new_sum(algorithm)
+            attributes = self.read(item, window, 0, total)
+            return attributes, checksum(algorithm, total.hexdigest())
 
         for _ in range(2):
-            attributes, digest = self.attempts.call(f"get {item.key}", attempt)
+            attributes, found = self.attempts.call(f"get {item.key}", attempt)
             self.tally.carried(item.size_bytes)
-            if expected is None or digest != expected:
+            if expected is None or found != expected:
                 if expected is not None and self.must_match(item):
                     continue
                 return attributes, False

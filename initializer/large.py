@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from initializer import place
 from initializer.state import Half
 from initializer.verify import RangesDigest, untrusted
+from lighterman.checksums import algorithm_of
 from lighterman.errors import SourceChangedError
 from lighterman.log import get_logger
 from lighterman.stores.contract import Attributes, Window
@@ -157,9 +158,14 @@ class LargeFile:
         with self._lock:
             self._done[index] = not changed
             self._changed = self._changed or changed
-            if self._digest is None and self._fetcher.expected_md5(item) is not None:
+            expected = self._fetcher.expected(item)
+            if self._digest is None and expected is not None:
                 self._digest = RangesDigest(
-                    self._descriptor, item.size_bytes, RANGE_BYTES, self._done
+                    algorithm_of(expected),
+                    self._descriptor,
+                    item.size_bytes,
+                    RANGE_BYTES,
+                    self._done,
                 )
         if self._digest is not None and not self._changed:
             self._digest.advance()
@@ -198,7 +204,7 @@ class LargeFile:
         item = self._item
         verified = False
         if self._digest is not None:
-            verified = self._digest.hexdigest() == self._fetcher.expected_md5(item)
+            verified = self._digest.checksum() == self._fetcher.expected(item)
             if not verified and self._fetcher.must_match(item):
                 self._mismatches += 1
                 if self._mismatches == 2:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from lighterman.errors import LightermanError
-from lighterman.stores.contract import ETag, Key, Listed, Store
+from lighterman.stores.contract import Checksum, ETag, Key, Listed, Store
 from lighterman.transfer.retry import Attempts
 
 
@@ -89,10 +89,17 @@ def _free_name(directory: str) -> str:
 
 def _row(listed: Listed) -> tuple[bytes, bytes]:
     # Python compares strings by code points, which this encoding keeps the order of.
-    fields = (listed.key, listed.size_bytes, listed.etag, listed.modified_seconds, listed.archived)
+    fields = (
+        listed.key,
+        listed.size_bytes,
+        listed.etag,
+        listed.modified_seconds,
+        listed.archived,
+        listed.checksum,
+    )
     return listed.key.encode("utf-8", "surrogatepass"), marshal.dumps(fields)
 
 
 def _listed(row: bytes) -> Listed:
-    key, size_bytes, etag, modified_seconds, archived = marshal.loads(row)  # noqa: S302 - our own bytes
-    return Listed(Key(key), size_bytes, ETag(etag), modified_seconds, archived)
+    fields: tuple[Key, int, ETag, float, bool, Checksum | None] = marshal.loads(row)  # noqa: S302 - our own bytes
+    return Listed(*fields)

@@ -90,4 +90,11 @@ def _look(one: Sought, attempts: Attempts) -> Listed | None:
         if one.may_be_prefix:
             return None  # who may only list answers so; if nothing is allowed, the listing says it
         raise
-    return Listed(told.key, told.size_bytes, told.etag, told.modified_seconds)
+    return Listed(
+        told.key,
+        told.size_bytes,
+        told.etag,
+        told.modified_seconds,
+        archived=told.archived,
+        checksum=told.checksum,
+    )

@@ -18,7 +18,7 @@ from lighterman.errors import (
     SourceMissingError,
     UntrustedDataError,
 )
-from lighterman.stores.contract import ETag, Key, Listed
+from lighterman.stores.contract import Checksum, ETag, Key, Listed
 
 
 class Wanted(NamedTuple):
@@ -51,6 +51,7 @@ class Fetch(NamedTuple):
     size_bytes: int
     etag: ETag
     modified_seconds: float
+    checksum: Checksum | None = None
 
 
 class MakeDirectory(NamedTuple):
@@ -236,7 +237,14 @@ class _Planner:
             ):
                 return Keep(path, listed.key)
         return Fetch(
-            path, root, store, listed.key, listed.size_bytes, listed.etag, listed.modified_seconds
+            path,
+            root,
+            store,
+            listed.key,
+            listed.size_bytes,
+            listed.etag,
+            listed.modified_seconds,
+            listed.checksum,
         )
 
 

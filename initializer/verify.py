@@ -1,73 +1,68 @@
-"""Whether the bytes that came are those that the store took: by the MD5 that an ETag may be."""
+"""Whether the bytes that came are those that the store took: by the checksum that it tells of them."""
 
 import errno
-import hashlib
 import os
-import re
 import threading
 from typing import Final
 
+from lighterman.checksums import checksum, new_sum
 from lighterman.errors import UntrustedDataError
-from lighterman.stores.contract import Key, Store
+from lighterman.stores.contract import Checksum, Key, Store
 from lighterman.transfer.retry import Attempts
 
-_MD5_ETAG: Final = re.compile("[0-9a-f]{32}")
-"""https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html: an object that was put whole."""
 _CHUNK_BYTES: Final = 256 * 1024
 
 
-def md5() -> "hashlib._Hash":
-    """A digest that compares, and protects nothing."""
-    return hashlib.md5(usedforsecurity=False)
-
-
 class Checksums:
-    """What one store's ETags are worth. A store that says that they are no MD5 isn't asked again."""
+    """What the checksums of one store's listings are worth. One that doesn't stand by them isn't asked again."""
 
     def __init__(self, store: Store, attempts: Attempts) -> None:
         self._store = store
         self._attempts = attempts
         self._are_told = True
 
-    def expected(self, etag: str) -> str | None:
-        """The MD5 that the content must have; ``None`` where the ETag doesn't tell."""
-        return etag if self._are_told and _MD5_ETAG.fullmatch(etag) else None
+    def expected(self, listed: Checksum | None) -> Checksum | None:
+        """What the content must add up to, by what the listing said; ``None`` where that isn't known."""
+        return listed if self._are_told else None
 
-    def is_md5(self, key: Key) -> bool:
-        """Whether the store stands by it that the ETag of ``key`` is the MD5. One request."""
-        told = self._attempts.call(f"stat {key}", lambda: self._store.stat(key)).md5_etag
-        if not told:
+    def are_meant(self, key: Key) -> bool:
+        """Whether the store stands by the checksum of ``key``. One request."""
+        told = self._attempts.call(f"stat {key}", lambda: self._store.stat(key)).checksum
+        if told is None:
             self._are_told = False
-        return told
+        return told is not None
 
 
 class RangesDigest:
-    """The MD5 of a file whose ranges come in any order: hashed as far as it is there without a gap."""
+    """The sum of a file whose ranges come in any order: added up as far as it is there without a gap."""
 
-    def __init__(self, descriptor: int, size_bytes: int, range_bytes: int, done: bytearray) -> None:
+    def __init__(
+        self, algorithm: str, descriptor: int, size_bytes: int, range_bytes: int, done: bytearray
+    ) -> None:
         self._descriptor = descriptor
         self._size_bytes = size_bytes
         self._range_bytes = range_bytes
         self._done = done
         self._next = 0
-        self._digest = md5()
+        self._algorithm = algorithm
+        self._sum = new_sum(algorithm)
         self._turn = threading.Lock()
 
     def advance(self) -> None:
-        """Hash what became reachable, unless another thread is at it."""
+        """Add what became reachable, unless another thread is at it."""
         if self._turn.acquire(blocking=False):
             try:
-                self._hash_on()
+                self._add_on()
             finally:
                 self._turn.release()
 
-    def hexdigest(self) -> str:
-        """The digest of the whole file; every range is there."""
+    def checksum(self) -> Checksum:
+        """Of the whole file; every range is there."""
         with self._turn:
-            self._hash_on()
-            return self._digest.hexdigest()
+            self._add_on()
+            return checksum(self._algorithm, self._sum.hexdigest())
 
-    def _hash_on(self) -> None:
+    def _add_on(self) -> None:
         buffer = bytearray(_CHUNK_BYTES)
         view = memoryview(buffer)
         while self._next < len(self._done) and self._done[self._next]:
@@ -77,7 +72,7 @@ class RangesDigest:
                 count = os.preadv(self._descriptor, [view[: end - at]], at)
                 if not count:
                     raise OSError(errno.EIO, "the file is shorter than what was written to it")
-                self._digest.update(view[:count])
+                self._sum.update(view[:count])
                 at += count
             self._next += 1
 

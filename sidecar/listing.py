@@ -5,17 +5,10 @@ import sqlite3
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from lighterman.errors import CannotWriteError
-from lighterman.stores.contract import ETag, Key, Store
-
-
-class Entry(NamedTuple):
-    """What the listing says of one key."""
-
-    size_bytes: int
-    etag: ETag
+from lighterman.stores.contract import Key, Listed, Store
 
 
 class Listing:
@@ -39,14 +32,14 @@ class Listing:
             self._database.execute("PRAGMA journal_mode = OFF")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute(
-                "CREATE TABLE listed (key TEXT PRIMARY KEY, size_bytes INTEGER, etag TEXT)"
+                "CREATE TABLE listed (key TEXT PRIMARY KEY, size_bytes INTEGER, etag TEXT, checksum TEXT)"
                 " WITHOUT ROWID"
             )
             for page in store.pages(f"{prefix}/" if prefix else ""):
                 self._database.execute("BEGIN")
                 self._database.executemany(
-                    "INSERT OR REPLACE INTO listed VALUES (?, ?, ?)",
-                    ((entry.key, entry.size_bytes, entry.etag) for entry in page),
+                    "INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)",
+                    ((one.key, one.size_bytes, one.etag, one.checksum) for one in page),
                 )
                 self._database.execute("COMMIT")
                 self.count += len(page)
@@ -60,16 +53,19 @@ class Listing:
             self.close()
             raise
 
-    def take(self, key: Key) -> Entry | None:
+    def take(self, key: Key) -> Listed | None:
         """
         What is listed under a key, told once: whoever asked may overwrite the object, and the listing
         would vouch for what is no more.
         """
         with self._guard:
             row = self._database.execute(
-                "DELETE FROM listed WHERE key = ? RETURNING size_bytes, etag", (key,)
+                "DELETE FROM listed WHERE key = ? RETURNING size_bytes, etag, checksum", (key,)
             ).fetchone()
-        return Entry(*row) if row else None
+        if not row:
+            return None
+        size_bytes, etag, checksum = row
+        return Listed(key, size_bytes, etag, 0.0, checksum=checksum)
 
     def close(self) -> None:
         """Remove it."""

@@ -12,7 +12,6 @@ from lighterman.errors import (
     LightermanError,
     Retry,
     SourceChangedError,
-    SourceMissingError,
     TransientError,
     UploadMissingError,
 )
@@ -105,7 +104,6 @@ class Multipart:
             get_logger().warning(
                 "sidecar.upload_not_abandoned",
                 key=upload.key,
-                upload_id=upload.upload_id or "",
                 error=str(error),
                 kind=error.kind,
             )
@@ -130,7 +128,7 @@ class Multipart:
         def begin() -> str:
             nonlocal calls
             calls += 1
-            return self._store.begin(key, attributes_of(path, state))
+            return self._store.begin(key, attributes_of(path, state), part_bytes=part_bytes)
 
         upload_id = self._request(f"begin {key}", begin)
         self._journal.begun(path, upload_id)
@@ -171,7 +169,7 @@ class Multipart:
             parts[span.number] = part
             shipment.carried(span.size_bytes)
 
-        in_threads(send, missing, self._threads)
+        in_threads(send, missing, 1 if self._store.limits.in_order else self._threads)
         _check(output, live=live)
         in_order = [parts[number] for number in sorted(parts)]
         etag = self._request(f"finish {key}", lambda: self._store.finish(key, upload_id, in_order))
@@ -181,7 +179,8 @@ class Multipart:
     def _arrived(self, upload: PendingUpload, output: Output) -> dict[int, Part]:
         """
         Parts that needn't be sent again: the store has them as the journal noted them, or with the ETag
-        that their bytes give (a crash came between the part's arrival and its note).
+        that their bytes give (a crash came between the part's arrival and its note). Where the store only
+        tells how far it came, the journal and the bytes say what arrived.
         """
         noted = {part.number: part for part in self._journal.parts(upload.path)}
         upload_id = upload.upload_id or ""
@@ -196,13 +195,15 @@ class Multipart:
             part = stored.get(span.number)
             if part is None or part.size_bytes != span.size_bytes:
                 continue
-            if part == noted.get(span.number):
-                arrived[span.number] = part
-            elif span.number not in noted:
+            known = noted.get(span.number)
+            if known is not None and part.etag in ("", known.etag):
+                arrived[span.number] = known
+            elif known is None:
                 window = Window(output.descriptor, span.start, span.size_bytes)
-                if self._store.content_etag(window, None) == part.etag:
-                    self._journal.part_sent(upload.path, part)
-                    arrived[span.number] = part
+                etag = self._store.part_etag(window)
+                if etag is not None and part.etag in ("", etag):
+                    arrived[span.number] = Part(span.number, etag, span.size_bytes)
+                    self._journal.part_sent(upload.path, arrived[span.number])
         return arrived
 
     def _landed(self, path: RelPath) -> ETag | None:
@@ -214,17 +215,14 @@ class Multipart:
         if upload is None:
             return None
         parts = self._journal.parts(path)
-        expected = self._store.expected_etag(parts) if parts else None
-        if expected is None or sum(part.size_bytes for part in parts) != upload.state.size_bytes:
+        if not parts or sum(part.size_bytes for part in parts) != upload.state.size_bytes:
             return None
-        try:
-            found = self._request(f"stat {upload.key}", lambda: self._store.stat(upload.key))
-        except SourceMissingError:
-            return None
-        if (found.etag, found.size_bytes) != (expected, upload.state.size_bytes):
-            return None
-        self._journal.finished(path, Synced(upload.state, upload.key, found.etag))
-        return found.etag
+        etag = self._request(
+            f"look for {upload.key}", lambda: self._store.made_of(upload.key, parts)
+        )
+        if etag is not None:
+            self._journal.finished(path, Synced(upload.state, upload.key, etag))
+        return etag
 
     def _orphans(self, upload: PendingUpload) -> list[str]:
         """Uploads of exactly this key that were begun since the intention, other than this one."""

@@ -11,9 +11,7 @@ from sidecar.states import RelPath
 class Adoption:
     """
     For a journal that lost its memory: which files are at the destination already. A file whose object
-    has its size and the ETag that its bytes would give isn't sent again.
-
-    Where a store's ETags can't be computed, nothing is found equal, and everything is sent.
+    has its content, as far as the store's ETags and checksums can tell, isn't sent again.
     """
 
     def __init__(self, store: Store, prefix: str, directory: str) -> None:
@@ -34,18 +32,11 @@ class Adoption:
         if listed is None or listed.size_bytes != window.size_bytes:
             return None
         rule = part_bytes_for(window.size_bytes, self._store.limits)
-        # As this program writes it, or as most others do; a second look at the bytes costs less than
-        # sending them.
         try:
-            for part_bytes in (None, rule) if self._whole(window) else (rule, None):
-                if self._store.content_etag(window, part_bytes) == listed.etag:
-                    return listed.etag
+            is_equal = self._store.has_content(listed, window, rule)
         except SourceChangedError:  # it was cut meanwhile
             return None
-        return None
-
-    def _whole(self, window: Window) -> bool:
-        return window.size_bytes <= self._store.small_write_bytes
+        return listed.etag if is_equal else None
 
     def close(self) -> None:
         """Let go of the listing."""

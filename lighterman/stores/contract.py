@@ -22,7 +22,16 @@ Key = NewType("Key", str)
 """The full, exact name of an object in its bucket."""
 
 ETag = NewType("ETag", str)
-"""A version of an object's content, without quotes. Equal ETags mean equal content; no more is promised."""
+"""
+A version of an object, without quotes: S3's and Azure's ETag, GCS's generation. Equal ETags of one key mean
+equal content; no more is promised.
+"""
+
+Checksum = NewType("Checksum", str)
+"""
+Of an object's whole content, as ``md5:`` or ``crc32c:`` and lower-case hexadecimal digits: what a store tells
+without reading, and ``lighterman.checksums`` computes.
+"""
 
 
 class Listed(msgspec.Struct, frozen=True, gc=False):
@@ -35,6 +44,11 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     """When the store last wrote it, seconds since the epoch."""
     archived: bool = False
     """True where its bytes can't be read before a restore (Glacier, archive tiers)."""
+    checksum: Checksum | None = None
+    """
+    What the content adds up to, as far as the listing tells. Where S3 encrypts with keys of its own choice
+    an ETag only looks like an MD5: ``stat`` knows, and is to be asked before content is called wrong.
+    """
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):
@@ -55,8 +69,10 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
     etag: ETag
     modified_seconds: float
     attributes: Attributes
-    md5_etag: bool = True
-    """False where the store says that this ETag isn't the MD5 of the content (KMS, customer keys)."""
+    archived: bool = False
+    """As in a listing."""
+    checksum: Checksum | None = None
+    """What the content adds up to; the store stands by it."""
 
 
 class Window(NamedTuple):
@@ -95,6 +111,8 @@ class UploadLimits(NamedTuple):
     least_part_bytes: int
     most_part_bytes: int
     most_parts: int
+    in_order: bool = False
+    """True where parts are taken one after another only, from the first (GCS's resumable sessions)."""
 
 
 class Store(Protocol):
@@ -160,23 +178,33 @@ class Store(Protocol):
         """Delete one object. An absent one is no error."""
         ...
 
-    def begin(self, key: Key, attributes: Attributes) -> str:
-        """Open an upload by parts; returns its id, which any process may go on with."""
+    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:
+        """
+        Open an upload by parts, all of ``part_bytes`` but the last, which may be smaller; returns its id,
+        which any process may go on with. The id may be all that it takes: it is never logged.
+        """
         ...
 
     def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
         """
-        Send part ``number`` (from 1) from the window; sent twice, the last one counts. Parts but the
-        last must be within ``limits``. ``UploadMissingError`` if the upload is no more.
+        Send part ``number`` (from 1) from the window; sent twice, the last one counts (where parts go
+        in order: the first one). Parts but the last must be within ``limits``. ``UploadMissingError`` if
+        the upload is no more, or lacks a part that had to come before.
         """
         ...
 
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
-        """The parts that the store has, by number. ``UploadMissingError`` if the upload is no more."""
+        """
+        The parts that the store has, by number; with an empty ETag where it only tells how far it came.
+        ``UploadMissingError`` if the upload is no more.
+        """
         ...
 
     def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
-        """Make the object of these parts visible, whole. ``UploadMissingError`` if the upload is no more."""
+        """
+        Make the object of these parts visible, whole. ``UploadMissingError`` if the upload is no more, or
+        lacks one of them.
+        """
         ...
 
     def abandon(self, key: Key, upload_id: str) -> None:
@@ -187,15 +215,22 @@ class Store(Protocol):
         """Uploads that wait for their end, of keys that start with ``prefix``."""
         ...
 
-    def expected_etag(self, parts: list[Part]) -> ETag | None:
-        """The ETag that ``finish`` of these parts gives, where it can be told beforehand; else ``None``."""
+    def made_of(self, key: Key, parts: list[Part]) -> ETag | None:
+        """
+        The ETag of the object under ``key``, if it is what ``finish`` of these parts makes; ``None`` if it
+        is another, if there is none, and where that can't be told.
+        """
         ...
 
-    def content_etag(self, window: Window, part_bytes: int | None) -> ETag | None:
+    def part_etag(self, window: Window) -> ETag | None:
+        """The ETag that a part of these bytes has; ``None`` where it can't be computed. Reads the window."""
+        ...
+
+    def has_content(self, listed: Listed, window: Window, part_bytes: int) -> bool:
         """
-        The ETag that an object of these bytes would have if it were written whole (``part_bytes`` is
-        ``None``) or by parts of that size; ``None`` where the store's ETags can't be computed. Reads the
-        window. Lets a lost journal be rebuilt from a listing, and a fetched file be verified.
+        Whether the object has the window's content, by its size and its checksum or by an ETag that can be
+        computed (of parts of ``part_bytes``, where it came so); False where that can't be told. Reads the
+        window, asks the store nothing. Lets a lost journal be rebuilt from a listing.
         """
         ...
 

@@ -47,8 +47,9 @@ class Tagged(VolumeStore):
     def stat(self, key):
         self.looks += 1
         told = super().stat(key)
+        checksum = f"md5:{self.tag(key)}" if self.is_md5 else None
         return type(told)(
-            key, told.size_bytes, self.tag(key), 1.0, told.attributes, md5_etag=self.is_md5
+            key, told.size_bytes, self.tag(key), 1.0, told.attributes, checksum=checksum
         )
 
 
@@ -101,7 +102,8 @@ class Desk:
 
     def item(self, key, etag=None):
         told = self.source.store.stat(key)
-        return Fetch(f"{self.root}/{key}", 0, 0, key, told.size_bytes, etag or told.etag, 1.0)
+        etag = etag or told.etag
+        return Fetch(f"{self.root}/{key}", 0, 0, key, told.size_bytes, etag, 1.0, f"md5:{etag}")
 
     def survey(self):
         entry = Entry(connection="c", destination=self.root, workers=4)

@@ -5,15 +5,19 @@ customer keys.)
 """
 
 import hashlib
-import os
 import re
 from typing import Final
 
-from lighterman.errors import SourceChangedError
-from lighterman.stores.contract import ETag, Part, Window
-from lighterman.stores.windows import CHUNK_BYTES, reading_failed
+from lighterman.checksums import MD5, checksum, of_window
+from lighterman.stores.contract import Checksum, ETag, Part, Window
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html: an object that was put whole."""
+
+
+def checksum_of(etag: str) -> Checksum | None:
+    """The checksum that an ETag is by its form."""
+    return checksum(MD5, etag) if _MD5.fullmatch(etag) else None
 
 
 def of_parts(parts: list[Part]) -> ETag | None:
@@ -24,41 +28,16 @@ def of_parts(parts: list[Part]) -> ETag | None:
     return ETag(f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}")
 
 
-def of_content(window: Window, part_bytes: int | None) -> ETag:
-    """What an object of a window's bytes gets, put whole or by parts of ``part_bytes``."""
-    if part_bytes is None:
-        return ETag(_md5(window))
-    starts = range(0, window.size_bytes, part_bytes) or range(1)
-    parts = [
-        Part(number, ETag(_md5(part)), part.size_bytes)
-        for number, part in enumerate(
-            (
-                Window(
-                    window.descriptor,
-                    window.start + start,
-                    min(part_bytes, window.size_bytes - start),
-                )
-                for start in starts
-            ),
-            start=1,
-        )
-    ]
-    etag = of_parts(parts)
-    assert etag is not None  # noqa: S101  # each part's ETag was made here
-    return etag
+def of_content(window: Window) -> ETag:
+    """What an object, or a part, of a window's bytes gets."""
+    return ETag(of_window(MD5, window))
 
 
-def _md5(window: Window) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    done = 0
-    while done < window.size_bytes:
-        wanted = min(CHUNK_BYTES, window.size_bytes - done)
-        try:
-            data = os.pread(window.descriptor, wanted, window.start + done)
-        except OSError as error:
-            raise reading_failed(error, "the file being compared") from error
-        if not data:
-            raise SourceChangedError("the file being compared became shorter")
-        digest.update(data)
-        done += len(data)
-    return digest.hexdigest()
+def of_content_by_parts(window: Window, part_bytes: int) -> ETag | None:
+    """What an object of a window's bytes gets that came by parts of ``part_bytes``."""
+    parts = []
+    for number, start in enumerate(range(0, max(1, window.size_bytes), part_bytes), start=1):
+        size_bytes = min(part_bytes, window.size_bytes - start)
+        part = Window(window.descriptor, window.start + start, size_bytes)
+        parts.append(Part(number, of_content(part), size_bytes))
+    return of_parts(parts)

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 from lighterman.errors import ConfigurationError, TransientError
 from lighterman.stores.contract import ETag, Key, Listed
+from lighterman.stores.s3 import etags
 from lighterman.stores.s3.configuration import is_aws
 from lighterman.stores.s3.wire import Wire
 
@@ -71,12 +72,14 @@ def _read(body: bytes) -> tuple["Element", bool]:
 def _listed(item: "Element", space: str, *, is_quoted: bool) -> Listed:
     fields = {child.tag.removeprefix(space): child.text or "" for child in item}
     key = unquote_plus(fields["Key"]) if is_quoted else fields["Key"]
+    etag = fields.get("ETag", "").strip('"')
     return Listed(
         Key(key),
         int(fields["Size"]),
-        ETag(fields.get("ETag", "").strip('"')),
+        ETag(etag),
         datetime.fromisoformat(fields["LastModified"]).timestamp(),
         archived=fields.get("StorageClass") in _ARCHIVES and not _is_restored(item, space),
+        checksum=etags.checksum_of(etag),
     )
 
 

@@ -204,7 +204,7 @@ class S3Store:
 
         self._with_login(delete)
 
-    def begin(self, key: Key, attributes: Attributes) -> str:
+    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:  # noqa: ARG002  # S3 sees
         return self._with_login(lambda engines: uploads.begin(engines.client(), key, attributes))
 
     def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
@@ -237,11 +237,25 @@ class S3Store:
     def open_uploads(self, prefix: str) -> list[OpenUpload]:
         return self._with_login(lambda engines: uploads.open_uploads(engines.client(), prefix))
 
-    def expected_etag(self, parts: list[Part]) -> ETag | None:
-        return etags.of_parts(parts) if self._engines.settings.md5_etags else None
+    def made_of(self, key: Key, parts: list[Part]) -> ETag | None:
+        expected = etags.of_parts(parts)
+        if expected is None or not self._engines.settings.md5_etags:
+            return None
+        try:
+            found = self.stat(key).etag
+        except SourceMissingError:
+            return None
+        return found if found == expected else None
 
-    def content_etag(self, window: Window, part_bytes: int | None) -> ETag | None:
-        return etags.of_content(window, part_bytes) if self._engines.settings.md5_etags else None
+    def part_etag(self, window: Window) -> ETag | None:
+        return etags.of_content(window) if self._engines.settings.md5_etags else None
+
+    def has_content(self, listed: Listed, window: Window, part_bytes: int) -> bool:
+        if listed.size_bytes != window.size_bytes or not self._engines.settings.md5_etags:
+            return False
+        if listed.checksum is not None:
+            return etags.of_content(window) == listed.etag
+        return etags.of_content_by_parts(window, part_bytes) == listed.etag
 
     def close(self) -> None:
         self._engines.close()
@@ -275,13 +289,15 @@ class S3Store:
         headers = answer.headers
         encryption = headers.get("x-amz-server-side-encryption", "")
         customer = headers.get("x-amz-server-side-encryption-customer-algorithm")
+        is_md5 = not encryption.startswith("aws:kms") and not customer
+        etag = headers.get("etag", "").strip('"')
         return Stat(
             key,
             int(headers.get("content-length", "0")),
-            ETag(headers.get("etag", "").strip('"')),
+            ETag(etag),
             parsedate_to_datetime(headers["last-modified"]).timestamp(),
             attributes_of(headers),
-            md5_etag=not encryption.startswith("aws:kms") and not customer,
+            checksum=etags.checksum_of(etag) if is_md5 else None,
         )
 
     def _reason(self, engines: _Engines, key: Key, error: LightermanError) -> LightermanError:

@@ -81,9 +81,7 @@ class VolumeStore:
         with self._root.opened(key) as descriptor:
             status = os.fstat(descriptor)
         size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-        return Stat(
-            key, size, etag_of(status), status.st_mtime, _attributes(status), md5_etag=False
-        )
+        return Stat(key, size, etag_of(status), status.st_mtime, _attributes(status))
 
     def read_into(
         self,
@@ -158,7 +156,7 @@ class VolumeStore:
             if error.errno != errno.ENOTEMPTY:  # a directory that holds something is no object
                 raise writing_failed(error, self._root.where(path)) from error
 
-    def begin(self, key: Key, attributes: Attributes) -> str:
+    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:  # noqa: ARG002  # any
         self._writable(key)
         return self._uploads.begin(key, attributes, time.time())
 
@@ -188,15 +186,16 @@ class VolumeStore:
     def open_uploads(self, prefix: str) -> list[OpenUpload]:
         return self._uploads.open(prefix)
 
-    def expected_etag(self, parts: list[Part]) -> ETag | None:  # noqa: ARG002  # not of content
+    # A volume's ETags are of files, not of content.
+
+    def made_of(self, key: Key, parts: list[Part]) -> ETag | None:  # noqa: ARG002
         return None
 
-    def content_etag(
-        self,
-        window: Window,  # noqa: ARG002  # not of content
-        part_bytes: int | None,  # noqa: ARG002  # not of content
-    ) -> ETag | None:
+    def part_etag(self, window: Window) -> ETag | None:  # noqa: ARG002
         return None
+
+    def has_content(self, listed: Listed, window: Window, part_bytes: int) -> bool:  # noqa: ARG002
+        return False
 
     def close(self) -> None:
         """Nothing is held open."""
