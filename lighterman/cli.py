@@ -9,8 +9,9 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from lighterman import __version__
 from lighterman.cgroup import memory_limit_bytes
@@ -23,11 +24,55 @@ from lighterman.log import get_logger
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
 
+
+class Command(NamedTuple):
+    """One command, and the module that has its ``configure(flags)`` and ``run(arguments, context)``."""
+
+    summary: str
+    module: str
+    is_told_its_name: bool = False
+    """The module is several commands: both functions take the name too, as their last argument."""
+    is_transfer: bool = True
+    """It talks to stores: it has the flags of memory, retries and stalls."""
+    retry_seconds: float = 300.0
+    """How long transient trouble is retried, if nothing else is said."""
+
+
 COMMANDS: Final = {
-    "init": "pull declared dirs and files from a connection into the pod's volume, then end",
-    "sidecar": "watch an outputs path and keep a bucket in step with it, until main ends",
-    "run": "run a command, sync its outputs while it runs, and flush them after it: run … -- CMD",
-    "sync": "bring a bucket in step with a path once, then end",
+    "init": Command(
+        "pull declared dirs and files from a connection into the pod's volume, then end",
+        "initializer.command",
+    ),
+    "sidecar": Command(
+        "watch an outputs path and keep a bucket in step with it, until main ends",
+        "sidecar.command",
+        is_told_its_name=True,
+    ),
+    "run": Command(
+        "run a command, sync its outputs while it runs, and flush them after it: run … -- CMD",
+        "sidecar.command",
+        is_told_its_name=True,
+    ),
+    "sync": Command(
+        "bring a bucket in step with a path once, then end",
+        "sidecar.command",
+        is_told_its_name=True,
+    ),
+    "check": Command(
+        "try connections, volumes and the grace period before a job spends time on finding out",
+        "lighterman.commands.check",
+        retry_seconds=10.0,
+    ),
+    "env": Command(
+        "print the environment that a client library or TensorFlow needs for a connection",
+        "lighterman.commands.env",
+        is_transfer=False,
+    ),
+    "schema": Command(
+        "print the JSON Schema of the catalog and of the job spec, for editors",
+        "lighterman.commands.schema",
+        is_transfer=False,
+    ),
 }
 MEMORY_BYTES: Final = 256 * 1024 * 1024
 MEMORY_BYTES_IN_RUN: Final = 128 * 1024 * 1024
@@ -89,7 +134,7 @@ def _command_of(argv: Sequence[str]) -> str:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: lighterman COMMAND [FLAGS]",
@@ -106,39 +151,14 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
     if "--" in own:
         cut = own.index("--")
         own, wrapped = own[:cut], own[cut + 1 :]
-    parser = Parser(prog=f"lighterman {name}", description=COMMANDS[name], allow_abbrev=False)
+    command = COMMANDS[name]
+    parser = Parser(prog=f"lighterman {name}", description=command.summary, allow_abbrev=False)
     flags = Flags(parser, environ)
-    if name == "init":
-        import initializer.command
-
-        initializer.command.configure(flags)
-    else:
-        import sidecar.command
-
-        sidecar.command.configure(flags, name)
+    _module(command).configure(flags, *_told(name))
     flags.add("--catalog", metavar="FILE", help="the catalog of connections")
     flags.add("--report", metavar="FILE", help="where the report goes, if not the termination log")
-    flags.add(
-        "--memory",
-        convert=size,
-        metavar="SIZE",
-        help="the budget of all buffers, if not the smaller of "
-        f"{_default_budget(name) >> 20}MiB and half of the container's limit",
-    )
-    flags.add(
-        "--retry-for",
-        convert=seconds,
-        default=300.0,
-        metavar="SECONDS",
-        help="how long transient trouble is retried",
-    )
-    flags.add(
-        "--stall-timeout",
-        convert=timeout,
-        default=60.0,
-        metavar="SECONDS",
-        help="a transfer without a byte for so long is cut and retried",
-    )
+    if command.is_transfer:
+        _add_transfer_flags(flags, name)
     flags.add(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
@@ -160,6 +180,38 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
         raise UsageError(f"{name} takes no command after --", hint="lighterman run … -- CMD does")
     configure_log(arguments.log_level, arguments.log_format)
     return arguments
+
+
+def _module(command: Command) -> Any:
+    return import_module(command.module)
+
+
+def _told(name: str) -> tuple[str, ...]:
+    return (name,) if COMMANDS[name].is_told_its_name else ()
+
+
+def _add_transfer_flags(flags: Flags, name: str) -> None:
+    flags.add(
+        "--memory",
+        convert=size,
+        metavar="SIZE",
+        help="the budget of all buffers, if not the smaller of "
+        f"{_default_budget(name) >> 20}MiB and half of the container's limit",
+    )
+    flags.add(
+        "--retry-for",
+        convert=seconds,
+        default=COMMANDS[name].retry_seconds,
+        metavar="SECONDS",
+        help="how long transient trouble is retried",
+    )
+    flags.add(
+        "--stall-timeout",
+        convert=timeout,
+        default=60.0,
+        metavar="SECONDS",
+        help="a transfer without a byte for so long is cut and retried",
+    )
 
 
 def _default_budget(name: str) -> int:
@@ -187,14 +239,20 @@ def _context(
     return Context(
         environ=environ,
         find_connection=find_connection(arguments.catalog, environ),
-        settings=TransferSettings(
-            memory_bytes=budget_bytes(name, arguments.memory, memory_limit_bytes()),
-            retry_seconds=arguments.retry_for,
-            stall_seconds=arguments.stall_timeout,
-        ),
+        settings=_settings(name, arguments),
         clock=clock,
         tally=tally,
         stop=_stopped_by_signals(),
+    )
+
+
+def _settings(name: str, arguments: Namespace) -> TransferSettings:
+    if not COMMANDS[name].is_transfer:
+        return TransferSettings()
+    return TransferSettings(
+        memory_bytes=budget_bytes(name, arguments.memory, memory_limit_bytes()),
+        retry_seconds=arguments.retry_for,
+        stall_seconds=arguments.stall_timeout,
     )
 
 
@@ -209,13 +267,7 @@ def _run(name: str, arguments: Namespace, context: Context) -> int:
     from lighterman.transfer.progress import Progress
 
     with Progress(name, context.tally, context.clock):
-        if name == "init":
-            import initializer.command
-
-            return initializer.command.run(arguments, context)
-        import sidecar.command
-
-        return sidecar.command.run(arguments, context, name)
+        return int(_module(COMMANDS[name]).run(arguments, context, *_told(name)))
 
 
 def _bug(error: Exception) -> LightermanError:

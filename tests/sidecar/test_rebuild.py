@@ -10,7 +10,7 @@ from sending import MIB, Outputs, noise
 
 from lighterman.errors import CannotWriteError, TransientError
 from lighterman.stores.contract import Attributes, ETag, Key, Listed
-from sidecar.listing import Entry, Listing
+from sidecar.listing import Listing
 from sidecar.output import opened
 from sidecar.rebuild import Adoption, verify_listing
 from sidecar.states import FileState, RelPath, Synced
@@ -119,7 +119,7 @@ def test_a_file_that_changes_while_it_is_compared_is_not_adopted(s3_outputs):
     put(outputs, outputs.key("a"), b"content")
     path = outputs.write("a", b"content")
     outputs.uploader.adopt()
-    outputs.store.before("content_etag", lambda: os.utime(outputs.root / path))
+    outputs.store.before("has_content", lambda: os.utime(outputs.root / path))
 
     assert outputs.send(path) is Result.CHANGED
     outputs.rest(path)
@@ -132,7 +132,7 @@ def test_a_file_that_is_cut_while_it_is_compared_is_not_adopted(s3_outputs):
     put(outputs, outputs.key("a"), b"content")
     path = outputs.write("a", b"content")
     outputs.uploader.adopt()
-    outputs.store.before("content_etag", lambda: os.truncate(outputs.root / path, 3))
+    outputs.store.before("has_content", lambda: os.truncate(outputs.root / path, 3))
 
     assert outputs.send(path) is Result.CHANGED
 
@@ -245,7 +245,8 @@ def test_a_listing_is_told_once_and_leaves_nothing(tmp_path):
     """What is asked for is taken."""
     with Listing(Many(2500), "p", str(tmp_path)) as listing:
         assert listing.count == 2500
-        assert Entry(7, ETag("e7")) == listing.take(Key("p/0000007"))
+        found = listing.take(Key("p/0000007"))
+        assert (7, ETag("e7")) == (found.size_bytes, found.etag)
         assert listing.take(Key("p/0000007")) is None
         assert listing.take(Key("p/none")) is None
 

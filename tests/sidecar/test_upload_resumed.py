@@ -21,6 +21,8 @@ from sidecar.upload import Result
 
 CONTENT = noise(28 * MIB)  # four parts, the last one shorter
 
+PART_BYTES = 5 * 1024 * 1024
+
 
 class Stop(BaseException):
     """Ends a send as abruptly as a test can without ending the process."""
@@ -177,10 +179,12 @@ def test_an_upload_that_was_begun_but_not_noted_is_abandoned(dated_outputs):
     """Killed between the store's answer and the journal: exactly this key's newer uploads go."""
     outputs = dated_outputs
     path = outputs.write("big", CONTENT)
-    neighbour = outputs.store.begin(outputs.key("big-neighbour"), Attributes())
+    neighbour = outputs.store.begin(
+        outputs.key("big-neighbour"), Attributes(), part_bytes=PART_BYTES
+    )
 
     def begin_and_stop() -> None:
-        outputs.store._store.begin(outputs.key("big"), Attributes())
+        outputs.store._store.begin(outputs.key("big"), Attributes(), part_bytes=PART_BYTES)
         raise Stop
 
     outputs.store.before("begin", begin_and_stop)
@@ -200,7 +204,7 @@ def test_an_upload_that_was_begun_but_not_noted_is_abandoned(dated_outputs):
 def test_an_older_upload_of_the_same_key_is_someone_elses(dated_outputs):
     """Only what was begun since the intention can be this journal's."""
     outputs = dated_outputs
-    outputs.store.begin(outputs.key("big"), Attributes())
+    outputs.store.begin(outputs.key("big"), Attributes(), part_bytes=PART_BYTES)
     state = FileState(0, 0, 0, 0, 0, 0)
     later_seconds = SystemClock().wall() + 2 * CLOCK_SKEW_SECONDS
     outputs.journal.intend(RelPath("big"), outputs.key("big"), state, 8 * MIB, later_seconds)
@@ -218,7 +222,7 @@ def test_a_begin_whose_answer_was_lost_leaves_no_second_upload(dated_outputs):
     path = outputs.write("big", CONTENT)
 
     def begin_and_lose_the_answer() -> None:
-        outputs.store._store.begin(outputs.key("big"), Attributes())
+        outputs.store._store.begin(outputs.key("big"), Attributes(), part_bytes=PART_BYTES)
         raise TransientError("the answer was lost")
 
     outputs.store.before("begin", begin_and_lose_the_answer)

@@ -37,6 +37,8 @@ from lighterman.stores.contract import Attributes, ETag, Key
 MIB = 1024 * 1024
 SHORT_STALL_SECONDS = 1.0
 
+PART_BYTES = 5 * 1024 * 1024
+
 
 @pytest.fixture
 def proxy(proxy_to, moto_endpoint):
@@ -61,7 +63,7 @@ def etag(s3_bucket) -> ETag:
 def operations(store, files, etag):
     """One call by each engine and way, with the requests that it makes."""
     window = files.of(b"\0" * 3 * MIB)
-    upload_id = store.begin(Key("parts"), Attributes())
+    upload_id = store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES)
     return {
         "list": (is_listing, lambda: list(store.pages(""))),
         "stat": (lambda r: r.method == "HEAD", lambda: store.stat(Key("file"))),
@@ -259,7 +261,7 @@ def test_an_endpoint_that_refuses_is_named(s3_bucket, closed_port, opened, files
     for call in (
         lambda: list(store.pages("")),
         lambda: store.write(Key("small"), files.of(b"x"), Attributes()),
-        lambda: store.begin(Key("parts"), Attributes()),
+        lambda: store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES),
     ):
         with pytest.raises(TransientError, match=f"127.0.0.1:{closed_port}: it refuses"):
             call()
@@ -272,7 +274,7 @@ def test_a_name_that_does_not_resolve_is_named(s3_bucket, opened, files):
     for call in (
         lambda: list(store.pages("")),
         lambda: store.write(Key("small"), files.of(b"x"), Attributes()),
-        lambda: store.begin(Key("parts"), Attributes()),
+        lambda: store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES),
     ):
         with pytest.raises(
             TransientError, match=r"no-such-host\.invalid: its name doesn't resolve"
@@ -283,7 +285,7 @@ def test_a_name_that_does_not_resolve_is_named(s3_bucket, opened, files):
 def test_a_file_that_changed_is_told_through_the_client(store, files, proxy):
     """``SourceChangedError``: the file became shorter while its part was being sent."""
     window = files.of(b"x" * 3 * MIB)
-    upload_id = store.begin(Key("parts"), Attributes())
+    upload_id = store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES)
     proxy.on(is_part, Call(lambda _: os.ftruncate(window.descriptor, MIB)))
     os.ftruncate(window.descriptor, 2 * MIB)
 
@@ -293,7 +295,7 @@ def test_a_file_that_changed_is_told_through_the_client(store, files, proxy):
 
 def test_an_answer_of_finish_that_was_lost_is_no_second_object(store, s3_bucket, files, proxy):
     """``UploadMissingError`` if the upload is no more: also when its own finish had made it so."""
-    upload_id = store.begin(Key("parts"), Attributes())
+    upload_id = store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES)
     part = store.send_part(Key("parts"), upload_id, 1, files.of(b"part"))
     proxy.on(
         lambda r: r.method == "POST" and "uploadId" in r.query,
@@ -372,7 +374,7 @@ def test_a_real_server_refuses_a_wrong_login(rgw_bucket, opened, files, change, 
         lambda: store.read_into(Key("file"), files.of(b"....."), at=0, etag=ETag("0" * 32)),
         lambda: store.write(Key("small"), files.of(b"x"), Attributes()),
         lambda: store.write(Key("larger"), files.of(b"x" * 2 * MIB), Attributes()),
-        lambda: store.begin(Key("parts"), Attributes()),
+        lambda: store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES),
     ):
         with pytest.raises(error) as caught:
             call()

@@ -14,6 +14,8 @@ from lighterman.stores.contract import Key
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 
+PART_BYTES = 5 * 1024 * 1024
+
 
 @pytest.fixture
 def proxy(proxy_to, moto_endpoint):
@@ -151,7 +153,7 @@ def test_a_role_that_is_refused_is_said(connect, proxy, opened, files, engine):
     call = {
         "list": lambda: list(store.pages("")),
         "write": lambda: store.write(Key("k"), files.of(b"x"), Attributes()),
-        "begin": lambda: store.begin(Key("k"), Attributes()),
+        "begin": lambda: store.begin(Key("k"), Attributes(), part_bytes=PART_BYTES),
     }[engine]
 
     with pytest.raises(CredentialsError, match="refused by STS") as caught:

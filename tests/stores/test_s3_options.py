@@ -8,17 +8,19 @@ from servers.buckets import S3Bucket
 
 from lighterman.connections.model import Bucket
 from lighterman.errors import ConfigurationError, CredentialsError, LightermanError
-from lighterman.stores.contract import Attributes, Key
+from lighterman.stores.contract import Attributes, Key, Part
 
 MIB = 1024 * 1024
 GIVEN = Attributes("text/plain", 0o640, 5_000_000_000)
+
+PART_BYTES = 5 * 1024 * 1024
 
 
 def use_every_engine(store, files) -> None:
     """Listing and stat by the thin call, a read and a small write by obstore, the rest by botocore."""
     etag = store.write(Key("small"), files.of(b"hello"), GIVEN)
     store.write(Key("larger"), files.of(b"x" * 2 * MIB), GIVEN)
-    upload_id = store.begin(Key("parts"), GIVEN)
+    upload_id = store.begin(Key("parts"), GIVEN, part_bytes=PART_BYTES)
     part = store.send_part(Key("parts"), upload_id, 1, files.of(b"part"))
     store.finish(Key("parts"), upload_id, [part])
     store.read_into(Key("small"), files.of(b"....."), at=0, etag=etag)
@@ -288,7 +290,7 @@ def every_engine_alone(store, files):
     return [
         lambda: list(store.pages("")),
         lambda: store.write(Key("small"), files.of(b"x"), Attributes()),
-        lambda: store.begin(Key("parts"), Attributes()),
+        lambda: store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES),
     ]
 
 
@@ -413,8 +415,13 @@ def test_etags_are_not_told_of_what_is_encrypted_with_kms(through, opened, files
     """``None`` where the store's ETags can't be computed."""
     store = opened(through(kms_key="alias/k"))
 
-    assert store.content_etag(files.of(b"x"), None) is None
-    assert store.expected_etag([]) is None
+    content = files.of(b"x")
+    etag = store.write(Key("file"), content, Attributes())
+    [[listed]] = list(store.pages("file"))
+
+    assert store.part_etag(content) is None
+    assert store.made_of(Key("file"), [Part(1, etag, 1)]) is None
+    assert not store.has_content(listed, content, PART_BYTES)
 
 
 def test_requester_pays_is_said_in_each_request(through, proxy, opened, files):
@@ -439,7 +446,7 @@ def test_a_customer_key_is_sent_to_read_too(through, proxy, opened, files):
         assert "AES256" == request.headers["x-amz-server-side-encryption-customer-algorithm"]
         assert request.headers["x-amz-server-side-encryption-customer-key"]
         assert request.headers["x-amz-server-side-encryption-customer-key-md5"]
-    assert store.content_etag(files.of(b"x"), None) is None
+    assert store.part_etag(files.of(b"x")) is None
 
 
 def test_content_is_taken_as_stored(through, proxy, opened, files, s3_bucket):

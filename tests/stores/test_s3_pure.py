@@ -82,14 +82,14 @@ def test_an_empty_object_by_parts_has_one_part(files):
     """An upload has at least one part."""
     empty = bytes.fromhex(hashlib.md5(b"").hexdigest())
 
-    assert f"{hashlib.md5(empty).hexdigest()}-1" == etags.of_content(files.of(b""), 5)
+    assert f"{hashlib.md5(empty).hexdigest()}-1" == etags.of_content_by_parts(files.of(b""), 5)
 
 
 def test_the_etag_of_a_window_is_of_the_window(files):
     """Reads the window."""
     window = files.of(b"0123456789")._replace(start=2, size_bytes=3)
 
-    assert hashlib.md5(b"234").hexdigest() == etags.of_content(window, None)
+    assert hashlib.md5(b"234").hexdigest() == etags.of_content(window)
 
 
 def test_a_window_past_the_end_has_no_etag(files):
@@ -97,9 +97,9 @@ def test_a_window_past_the_end_has_no_etag(files):
     from lighterman.errors import SourceChangedError
 
     with pytest.raises(SourceChangedError):
-        etags.of_content(files.of(b"abc")._replace(size_bytes=4), None)
+        etags.of_content(files.of(b"abc")._replace(size_bytes=4))
     with pytest.raises(TransientError):
-        etags.of_content(Window(-1, 0, 1), None)
+        etags.of_content(Window(-1, 0, 1))
 
 
 @pytest.mark.parametrize(

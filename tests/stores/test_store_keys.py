@@ -37,6 +37,8 @@ ODD = ["a//b", "./x", "../y", "a/../b", "a/./b", "/lead", "//", "a/b//"]
 """Keys that an object store takes, and a volume can't: its paths would be others."""
 CONTROL = ["line\nbreak", "\x01start", "bell\x07", "escape\x1b[0m"]
 
+PART_BYTES = 5 * 1024 * 1024
+
 
 def round_trip(key, store, put, get, listed):
     """Every method on one key, beside its neighbours."""
@@ -68,7 +70,7 @@ def test_a_key_is_never_normalised(store, put, get, listed, key):
 @pytest.mark.parametrize("key", PLAIN)
 def test_a_key_goes_by_parts_as_it_is(store, files, get, listed, key):
     """A *key* is never normalised, in uploads by parts neither."""
-    upload_id = store.begin(Key(key), Attributes())
+    upload_id = store.begin(Key(key), Attributes(), part_bytes=PART_BYTES)
     [upload] = store.open_uploads(key)
     part = store.send_part(Key(key), upload_id, 1, files.of(b"content"))
     assert [part] == store.sent_parts(Key(key), upload_id)
@@ -98,14 +100,14 @@ def test_control_characters_are_kept(store, kind, put, get, listed, key):
     round_trip(key, store, put, get, listed)
     if kind != "volume" and "\n" not in key:
         with pytest.raises(CannotWriteError, match="control characters"):
-            store.begin(Key(key), Attributes())
+            store.begin(Key(key), Attributes(), part_bytes=PART_BYTES)
 
 
 def assert_refused(store, put, listed, key):
     for call in (
         lambda: put(key, b"x"),
         lambda: store.stat(Key(key)),
-        lambda: store.begin(Key(key), Attributes()),
+        lambda: store.begin(Key(key), Attributes(), part_bytes=PART_BYTES),
         lambda: store.delete(Key(key)),
     ):
         with pytest.raises(UntrustedDataError) as caught:

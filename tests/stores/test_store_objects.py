@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from servers.windows import content_of
 
+from lighterman.checksums import algorithm_of, checksum, of_window
 from lighterman.errors import (
     BucketMissingError,
     ConditionFailedError,
@@ -19,6 +20,8 @@ from lighterman.stores.contract import Attributes, ETag, Key, Window
 
 MIB = 1024 * 1024
 MODE, MTIME_NS = 0o640, 1_700_000_000_123_456_789
+
+PART_BYTES = 5 * 1024 * 1024
 
 
 def random_bytes(size: int) -> bytes:
@@ -162,7 +165,7 @@ def test_an_absent_bucket_is_said_to_be(missing_store, files):
         lambda: missing_store.read_into(Key("k"), window, at=0, etag=ETag("0" * 32)),
         lambda: missing_store.write(Key("k"), window, Attributes()),
         lambda: missing_store.delete(Key("k")),
-        lambda: missing_store.begin(Key("k"), Attributes()),
+        lambda: missing_store.begin(Key("k"), Attributes(), part_bytes=PART_BYTES),
     ]
     for call in calls:
         with pytest.raises(BucketMissingError):
@@ -309,10 +312,32 @@ def test_equal_etags_mean_equal_content(put):
 
 
 @pytest.mark.parametrize("size", [0, 10, MIB + 1])
-def test_the_etag_of_content_can_be_told_or_is_not_told(store, kind, files, put, size):
-    """The ETag that an object of these bytes would have; ``None`` where they can't be computed."""
+def test_equal_content_is_known_from_the_listing(store, kind, files, put, size):
+    """Whether the object has the window's content; False where that can't be told."""
     content = random_bytes(size)
+    put("file", content)
 
-    told = store.content_etag(files.of(content), None)
+    [[listed]] = list(store.pages("file"))
 
-    assert (None if kind == "volume" else put("file", content)) == told
+    assert (kind != "volume") == store.has_content(listed, files.of(content), 5 * MIB)
+    assert not store.has_content(listed, files.of(content + b"."), 5 * MIB)
+    if size:
+        other = files.of(bytes([content[0] ^ 1]) + content[1:])
+        assert not store.has_content(listed, other, 5 * MIB)
+
+
+@pytest.mark.parametrize("size", [0, 10, MIB + 1])
+def test_a_checksum_is_that_of_the_content(store, kind, files, put, size):
+    """What the content adds up to, by the listing and by the store's answer for the key alone."""
+    window = files.of(random_bytes(size))
+    store.write(Key("file"), window, Attributes())
+
+    [[listed]] = list(store.pages("file"))
+    told = {listed.checksum, store.stat(Key("file")).checksum}
+
+    if kind == "volume":
+        assert {None} == told
+    else:
+        [found] = told
+        algorithm = algorithm_of(found)
+        assert checksum(algorithm, of_window(algorithm, window)) == found

@@ -46,7 +46,7 @@ def part_window(window: Window, number: int) -> Window:
 def test_parts_become_one_object(store, kind, files, send, get):
     """Make the object of these parts visible, whole."""
     window = files.of(CONTENT)
-    upload_id = store.begin(Key("dir/big"), GIVEN)
+    upload_id = store.begin(Key("dir/big"), GIVEN, part_bytes=PART_BYTES)
     parts = send("dir/big", upload_id, window)
 
     etag = store.finish(Key("dir/big"), upload_id, parts)
@@ -61,7 +61,7 @@ def test_parts_become_one_object(store, kind, files, send, get):
 
 def test_nothing_is_visible_before_the_end(store, files, send, listed):
     """Make the object visible, whole: until then no reader and no listing sees any of it."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     send("big", upload_id, files.of(CONTENT))
 
     assert [] == listed()
@@ -72,7 +72,7 @@ def test_nothing_is_visible_before_the_end(store, files, send, listed):
 def test_the_old_object_stands_until_the_end(store, files, put, send, get):
     """A reader sees the old object or the new one."""
     put("big", b"old")
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     parts = send("big", upload_id, files.of(CONTENT))
 
     assert b"old" == get("big")
@@ -83,7 +83,7 @@ def test_the_old_object_stands_until_the_end(store, files, put, send, get):
 def test_parts_may_come_in_any_order_and_at_once(store, files, send, get):
     """All methods may be called from many threads at once."""
     window = files.of(CONTENT)
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
 
     with ThreadPoolExecutor(3) as pool:
         parts = [
@@ -98,7 +98,7 @@ def test_parts_may_come_in_any_order_and_at_once(store, files, send, get):
 
 def test_the_store_tells_the_parts_that_it_has(store, files, send):
     """The parts that the store has, by number."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     assert [] == store.sent_parts(Key("big"), upload_id)
 
     third, first = send("big", upload_id, files.of(CONTENT), [3, 1])
@@ -109,7 +109,7 @@ def test_the_store_tells_the_parts_that_it_has(store, files, send):
 
 def test_a_part_sent_twice_counts_once(store, files, send, get):
     """Sent twice, the last one counts."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     send("big", upload_id, files.of(os.urandom(len(CONTENT))), [1, 3])
     parts = send("big", upload_id, files.of(CONTENT))
 
@@ -145,7 +145,7 @@ store.close()
 
 def test_another_process_goes_on_with_an_upload(store, connection, files, send, get, tmp_path):
     """Returns its id, which any process may go on with."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     send("big", upload_id, files.of(CONTENT), [2])
     path = tmp_path / "content"
     path.write_bytes(CONTENT)
@@ -179,7 +179,7 @@ def test_another_process_goes_on_with_an_upload(store, connection, files, send, 
 
 def test_an_abandoned_upload_is_gone(store, files, send, listed):
     """Drop an upload and what it holds. ``UploadMissingError`` if the upload is no more."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     parts = send("big", upload_id, files.of(CONTENT), [1])
 
     store.abandon(Key("big"), upload_id)
@@ -197,7 +197,7 @@ def test_a_part_of_an_abandoned_upload_is_refused(store, kind, files, send):
     """``UploadMissingError`` if the upload is no more."""
     # moto answers 500 to a part of an upload that it doesn't know: an exception of that server alone.
     refusal = TransientError if kind == "moto" else UploadMissingError
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     store.abandon(Key("big"), upload_id)
 
     with pytest.raises(refusal):
@@ -206,7 +206,7 @@ def test_a_part_of_an_abandoned_upload_is_refused(store, kind, files, send):
 
 def test_abandoning_twice_is_no_error(store):
     """One that is no more is no error."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
 
     store.abandon(Key("big"), upload_id)
     store.abandon(Key("big"), upload_id)
@@ -216,7 +216,7 @@ def test_abandoning_twice_is_no_error(store):
 
 def test_an_upload_with_a_part_that_was_not_sent_is_not_finished(store, files, send):
     """``UploadMissingError``: nothing is made visible of an upload that lacks a part."""
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     parts = send("big", upload_id, files.of(CONTENT), [1])
 
     with pytest.raises(UploadMissingError):
@@ -228,7 +228,7 @@ def test_an_upload_with_a_part_that_was_not_sent_is_not_finished(store, files, s
 def test_open_uploads_are_told_by_prefix(store, kind):
     """Uploads that wait for their end, of keys that start with ``prefix``."""
     keys = ["a/1 +%", "a/2", "b"]
-    ids = {key: store.begin(Key(key), Attributes()) for key in keys}
+    ids = {key: store.begin(Key(key), Attributes(), part_bytes=PART_BYTES) for key in keys}
 
     found = store.open_uploads("a/")
 
@@ -244,7 +244,7 @@ def test_open_uploads_are_told_by_prefix(store, kind):
 def test_a_file_that_became_shorter_is_not_sent(store, files, send):
     """``SourceChangedError``: what is being read is no longer what it was when the reading began."""
     window = files.of(CONTENT)
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     os.ftruncate(window.descriptor, PART_BYTES // 2)
 
     with pytest.raises(SourceChangedError):
@@ -252,25 +252,35 @@ def test_a_file_that_became_shorter_is_not_sent(store, files, send):
     assert [] == store.sent_parts(Key("big"), upload_id)
 
 
-def test_the_etag_of_parts_can_be_told_or_is_not_told(store, kind, files, send):
-    """The ETag that ``finish`` of these parts gives, where it can be told beforehand; else ``None``."""
+def test_an_object_is_known_by_its_parts_or_not_known(store, kind, files, put, send):
+    """The ETag of the object, if it is what ``finish`` of these parts makes; ``None`` if it is another."""
     window = files.of(CONTENT)
-    upload_id = store.begin(Key("big"), GIVEN)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     parts = send("big", upload_id, window)
-    told = store.expected_etag(parts)
-    computed = store.content_etag(window, PART_BYTES)
 
+    assert store.made_of(Key("big"), parts) is None
+    put("big", b"another")
+    assert store.made_of(Key("big"), parts) is None
     etag = store.finish(Key("big"), upload_id, parts)
+    assert (None if kind == "volume" else etag) == store.made_of(Key("big"), parts)
 
-    expected = (None, None) if kind == "volume" else (etag, etag)
-    assert expected == (told, computed)
+
+def test_the_etag_of_a_part_can_be_told_or_is_not_told(store, kind, files, send):
+    """The ETag that a part of these bytes has; ``None`` where it can't be computed."""
+    window = files.of(CONTENT)
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
+
+    [part] = send("big", upload_id, window, [1])
+
+    told = store.part_etag(part_window(window, 1))
+    assert (None if kind == "volume" else part.etag) == told
 
 
 def test_an_upload_of_many_parts_is_listed_whole(store, kind, files):
     """The parts that the store has, by number: also over a page of the store's own listing."""
     count = 1_003
     window = files.of(b"x")
-    upload_id = store.begin(Key("many"), Attributes())
+    upload_id = store.begin(Key("many"), Attributes(), part_bytes=PART_BYTES)
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(

@@ -24,6 +24,8 @@ from lighterman.stores import windows
 from lighterman.stores.contract import Attributes, ETag, Key, Window
 from lighterman.stores.windows import WindowBody, reading_failed, writing_failed
 
+PART_BYTES = 5 * 1024 * 1024
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -140,7 +142,7 @@ def test_unsafe_keys_are_refused(store, files, key):
 
 def test_nothing_of_the_stores_own_is_listed(store, root, files, listed):
     """The hidden directory of uploads is never listed."""
-    upload_id = store.begin(Key("big"), Attributes())
+    upload_id = store.begin(Key("big"), Attributes(), part_bytes=PART_BYTES)
     store.send_part(Key("big"), upload_id, 1, files.of(b"x"))
     (root / ".lighterman-tmp-left-by-a-crash").touch()
 
@@ -168,7 +170,7 @@ def test_a_part_whose_file_is_gone_is_missed(store, root, files):
     """Nothing is made visible of an upload that lacks a part."""
     from lighterman.errors import UploadMissingError
 
-    upload_id = store.begin(Key("big"), Attributes())
+    upload_id = store.begin(Key("big"), Attributes(), part_bytes=PART_BYTES)
     part = store.send_part(Key("big"), upload_id, 1, files.of(b"x"))
     (root / ".lighterman-uploads" / upload_id / "part-1").unlink()
 
@@ -188,7 +190,7 @@ def test_a_read_only_volume_is_only_read(root, opened, files):
         lambda: store.write(Key("k"), files.of(b"x"), Attributes()),
         lambda: store.copy(Key("file"), etag, Key("k"), Attributes()),
         lambda: store.delete(Key("file")),
-        lambda: store.begin(Key("k"), Attributes()),
+        lambda: store.begin(Key("k"), Attributes(), part_bytes=PART_BYTES),
     ):
         with pytest.raises(CannotWriteError, match="readOnly") as caught:
             call()
