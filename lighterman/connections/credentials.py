@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from lighterman.clock import Clock, SystemClock
-from lighterman.connections.login import FROM_FILES, S3Login, other_client_kwargs, resolve
+from lighterman.connections.login import S3Login, other_client_kwargs, resolve
 from lighterman.connections.model import Connection
 from lighterman.connections.mounted import Fingerprint, fingerprint, read_mounts
 from lighterman.connections.names import S3_NAMES
+from lighterman.connections.sources import FROM_FILES
 from lighterman.errors import CredentialsError, LightermanError
 from lighterman.log import get_logger
 

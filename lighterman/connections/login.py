@@ -7,18 +7,24 @@ options first.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
 import msgspec
 
 from lighterman.connections.model import Connection, Mount, Options
 from lighterman.connections.mounted import Found
 from lighterman.connections.names import LOGIN_CLIENT_KWARGS, S3_NAMES, S3Names
+from lighterman.connections.sources import (
+    Setting,
+    Source,
+    from_env,
+    from_environ,
+    from_files,
+    url_of,
+)
 from lighterman.errors import ConfigurationError, CredentialsError
 from lighterman.secret import Secret
 
-FROM_FILES: Final = "files in "
-"""How the source of a login from mounted files begins."""
 DEFAULT_ROLE_SESSION: Final = "lighterman"
 DEFAULT_ROLE_SECONDS: Final = 3600
 ROLE_SECONDS: Final = (900, 43_200)
@@ -26,11 +32,6 @@ ROLE_SECONDS: Final = (900, 43_200)
 
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
-_ENDPOINT: Final = re.compile(
-    r"(?:(https?)://)?[^\s/@?#:]+(?::\d{1,5})?(?:/[^\s?#@]*)?|(https?)://\[[0-9a-fA-F:]+\](?::\d{1,5})?/?"
-)
-_LABEL: Final = re.compile(r"[\w-]{1,63}")
-"""Of a host name between two dots: RFC 1035, 2.3.4. Docker's names may have an underscore."""
 _REGION: Final = re.compile(r"[A-Za-z0-9._-]+")
 _ROLE_SESSION: Final = re.compile(r"[\w+=,.@-]{2,64}")
 
@@ -83,29 +84,6 @@ _LOGIN_NAMES: Final = (
 )
 
 
-class _Source(NamedTuple):
-    """One place's settings, by their upper-case names."""
-
-    name: str
-    values: Mapping[str, str]
-    is_ambient: bool = False
-
-    def first(self, names: Iterable[str]) -> "_Setting | None":
-        for name in names:
-            if value := self.values.get(name):
-                return _Setting(name, value, self.name)
-        return None
-
-
-class _Setting(NamedTuple):
-    name: str
-    value: str
-    source: str
-
-    def fail(self, what: str, hint: str) -> NoReturn:
-        raise ConfigurationError(f"{self.name} ({self.source}): {what}", hint=hint)
-
-
 def resolve(
     connection: Connection,
     mounts: list[Mount],
@@ -117,13 +95,10 @@ def resolve(
     ``CredentialsError`` if a part of it is missing, ``ConfigurationError`` if a setting is malformed; both
     name the source and the key, never the value.
     """
-    files = _Source(
-        FROM_FILES + " and ".join(_places(mounts, found)),
-        {name: entry.value for name, entry in found.items()},
-    )
-    own = _env_of(connection)
+    files = from_files(mounts, found, _LOGIN_NAMES)
+    own = from_env(connection, S3_NAMES)
     kwargs = _login_kwargs(connection.options)
-    ambient = _Source("process environment", _upper(environ), is_ambient=True)
+    ambient = from_environ(environ, S3_NAMES)
     settings = _settings(connection.options, [kwargs, files, own, ambient])
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
@@ -140,29 +115,7 @@ def resolve(
     return msgspec.structs.replace(settings, **login, empty_mounts=empty)
 
 
-def _places(mounts: list[Mount], found: dict[str, Found]) -> list[str]:
-    """The mounts that hold a part of the login itself."""
-    parts = {found[name].path for names in _LOGIN_NAMES for name in names if name in found}
-    roots = [mount.mount_path or "" for mount in mounts]
-    inside = [root for root in roots if any(f"{path}/".startswith(f"{root}/") for path in parts)]
-    return inside or roots
-
-
-def _upper(environ: Mapping[str, str]) -> dict[str, str]:
-    """Known names, also those that ZenML writes in lower case; the upper-case one counts first."""
-    names = {name: environ.get(name) or environ.get(name.lower()) for name in S3_NAMES}
-    return {name: value for name, value in names.items() if value}
-
-
-def _env_of(connection: Connection) -> _Source:
-    plain = {
-        name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in connection.env.items()
-    }
-    return _Source("env of the connection", _upper(plain))
-
-
-def _login_kwargs(options: Options) -> _Source:
+def _login_kwargs(options: Options) -> Source:
     names = {
         "aws_access_key_id": S3Names.ID,
         "aws_secret_access_key": S3Names.SECRET,
@@ -186,26 +139,26 @@ def _login_kwargs(options: Options) -> _Source:
                 f"client_kwargs of the connection: {kwarg} is no text", hint="quote it"
             )
         values[name] = value
-    return _Source("client_kwargs of the connection", values)
+    return Source("client_kwargs of the connection", values)
 
 
 class _Parts(NamedTuple):
     """What one source gives of a login."""
 
-    key: _Setting | None
-    secret: _Setting | None
-    token: _Setting | None
-    role: _Setting | None
-    web: _Setting | None
-    profile: _Setting | None
+    key: Setting | None
+    secret: Setting | None
+    token: Setting | None
+    role: Setting | None
+    web: Setting | None
+    profile: Setting | None
 
     @property
-    def ways(self) -> list[_Setting]:
+    def ways(self) -> list[Setting]:
         """The ways to log in, in the SDK's own order."""
         return [way for way in (self.key, self.web, self.profile) if way]
 
 
-def _login_of(source: _Source) -> dict[str, object]:
+def _login_of(source: Source) -> dict[str, object]:
     """The fields of a login that this source alone gives; empty if it has none."""
     parts = _Parts(*(source.first(names) for names in _LOGIN_NAMES))
     if not any(parts):
@@ -229,7 +182,7 @@ def _login_of(source: _Source) -> dict[str, object]:
     return fields
 
 
-def _check_whole(parts: _Parts, source: _Source) -> None:
+def _check_whole(parts: _Parts, source: Source) -> None:
     part = parts.key or parts.secret or parts.token
     if part and not (parts.key and parts.secret):
         missing = S3Names.SECRET[0] if parts.key else S3Names.ID[0]
@@ -249,7 +202,7 @@ def _check_whole(parts: _Parts, source: _Source) -> None:
         )
 
 
-def _role_session(source: _Source) -> str:
+def _role_session(source: Source) -> str:
     setting = source.first(S3Names.ROLE_SESSION)
     if setting is None:
         return DEFAULT_ROLE_SESSION
@@ -258,7 +211,7 @@ def _role_session(source: _Source) -> str:
     return setting.value
 
 
-def _role_seconds(source: _Source) -> int:
+def _role_seconds(source: Source) -> int:
     setting = source.first(S3Names.ROLE_SECONDS)
     if setting is None:
         return DEFAULT_ROLE_SECONDS
@@ -268,12 +221,12 @@ def _role_seconds(source: _Source) -> int:
     return int(setting.value)
 
 
-def _settings(options: Options, sources: list[_Source]) -> S3Login:
+def _settings(options: Options, sources: list[Source]) -> S3Login:
     """What is merged across sources: a login without its credentials."""
 
-    def first(names: Iterable[str], said: str | None = None, option: str = "") -> _Setting | None:
+    def first(names: Iterable[str], said: str | None = None, option: str = "") -> Setting | None:
         if said:
-            return _Setting(option, said, "options of the connection")
+            return Setting(option, said, "options of the connection")
         return next((setting for source in sources if (setting := source.first(names))), None)
 
     region = first(S3Names.REGION, options.region, "region")
@@ -282,7 +235,7 @@ def _settings(options: Options, sources: list[_Source]) -> S3Login:
     ssl = first(S3Names.USE_SSL)
     use_ssl = _switch(ssl) if ssl else True
     endpoint_setting = first(S3Names.ENDPOINT, options.endpoint, "endpoint")
-    endpoint = _url(endpoint_setting, use_ssl=use_ssl) if endpoint_setting else None
+    endpoint = url_of(endpoint_setting, use_ssl=use_ssl) if endpoint_setting else None
     sts = first(S3Names.STS_ENDPOINT)
     return S3Login(
         source="",
@@ -290,11 +243,11 @@ def _settings(options: Options, sources: list[_Source]) -> S3Login:
         endpoint=endpoint,
         use_ssl=endpoint.startswith("https") if endpoint else use_ssl,
         verify=_verify(options, first(S3Names.VERIFY_SSL), first(S3Names.CA_BUNDLE)),
-        sts_endpoint=_url(sts, use_ssl=True) if sts else None,
+        sts_endpoint=url_of(sts, use_ssl=True) if sts else None,
     )
 
 
-def _verify(options: Options, setting: _Setting | None, bundle: _Setting | None) -> bool | str:
+def _verify(options: Options, setting: Setting | None, bundle: Setting | None) -> bool | str:
     if options.ca_bundle:
         return options.ca_bundle
     verify: bool | str = True
@@ -303,7 +256,7 @@ def _verify(options: Options, setting: _Setting | None, bundle: _Setting | None)
     return bundle.value if bundle and verify is True else verify
 
 
-def _switch(setting: _Setting) -> bool:
+def _switch(setting: Setting) -> bool:
     value = setting.value.strip().lower()
     hint = "write true or false"
     if setting.name in S3Names.VERIFY_SSL:
@@ -311,26 +264,3 @@ def _switch(setting: _Setting) -> bool:
     if value not in _TRUE + _FALSE:
         setting.fail("neither true nor false", hint)
     return value in _TRUE
-
-
-def _is_parsed(url: str) -> bool:
-    """Whether there can be such a host and port."""
-    from urllib.parse import urlsplit
-
-    try:
-        parsed = urlsplit(url if "://" in url else f"//{url}")
-        host = parsed.hostname or ""
-        labels = host.removesuffix(".").split(".")
-        return parsed.port != 0 and (":" in host or all(map(_LABEL.fullmatch, labels)))
-    except ValueError:  # a port above 65535, an IPv6 address that is none
-        return False
-
-
-def _url(setting: _Setting, *, use_ssl: bool) -> str:
-    """An endpoint with its scheme; one that was written without gets it by ``AWS_USE_SSL``."""
-    value = setting.value.rstrip("/")
-    if not _ENDPOINT.fullmatch(value) or not _is_parsed(value):
-        setting.fail("no URL of an endpoint", "write it like https://minio.example:9000")
-    if "://" not in value:
-        value = f"{'https' if use_ssl else 'http'}://{value}"
-    return value
