@@ -66,11 +66,37 @@ class S3Names:
     CA_BUNDLE: Final = ("AWS_CA_BUNDLE",)
 
 
-S3_NAMES: Final = frozenset(
-    name
-    for names in vars(S3Names).values()
-    if isinstance(names, tuple)
-    for name in names
-    if isinstance(name, str)
-)
+class GcsNames:
+    """The contract's names of GCS's keys, each with its aliases in the order in which they count."""
+
+    CREDENTIALS_FILE: Final = ("GOOGLE_APPLICATION_CREDENTIALS",)
+    KEY_PATH: Final = ("GC_KEY_PATH", "GOOGLE_KEY_PATH")
+    KEYFILE_DICT: Final = ("GC_KEYFILE_DICT", "GOOGLE_KEYFILE_DICT")
+    # …_PROJECT_ID: Polyaxon's; the last two are Google's own.
+    PROJECT: Final = (
+        "GC_PROJECT",
+        "GOOGLE_PROJECT",
+        "GC_PROJECT_ID",
+        "GOOGLE_PROJECT_ID",
+        "GOOGLE_CLOUD_PROJECT",
+        "GCLOUD_PROJECT",
+    )
+    SCOPES: Final = ("GC_SCOPES", "GOOGLE_SCOPES")
+    EMULATOR: Final = ("STORAGE_EMULATOR_HOST",)
+    CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE",)
+
+
+def _all_of(names: type) -> frozenset[str]:
+    return frozenset(
+        name
+        for aliases in vars(names).values()
+        if isinstance(aliases, tuple)
+        for name in aliases
+        if isinstance(name, str)
+    )
+
+
+S3_NAMES: Final = _all_of(S3Names)
 """All of them: what is looked for in mounted files."""
+GCS_NAMES: Final = _all_of(GcsNames)
+"""The same for GCS; its key file is found by what it holds."""
