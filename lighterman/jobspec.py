@@ -15,6 +15,8 @@ from lighterman.errors import ConfigurationError
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
+UNSUPPORTED: Final = ("include", "exclude", "unpack", "shard", "cache")
+"""Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
 ``outputs`` and ``inputs`` have 0.62, ``connections`` and ``connection`` 0.95, ``ouputs`` 0.92."""
@@ -103,7 +105,7 @@ class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def refuse_unsupported(self, origin: str, place: str) -> None:
         """Raise ``ConfigurationError`` for what decodes but doesn't do anything in this version yet."""
-        for field in ("include", "exclude", "unpack", "shard", "cache"):
+        for field in UNSUPPORTED:
             if getattr(self, field) is not None:
                 fail(
                     origin,

@@ -1,6 +1,7 @@
 """The command line: what a user types wrong, the exit codes, the budget, and a bug's end."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from program import Program
 from lighterman import __version__
 from lighterman.cli import COMMANDS, budget_bytes, main
 from lighterman.errors import UsageError
+from lighterman.flags import variable_of
 
 MIB = 1024 * 1024
 
@@ -23,9 +25,9 @@ def program(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "said", "hint"),
     [
-        ([], "no command given", "commands: init, sidecar, run, sync"),
+        ([], "no command given", f"commands: {', '.join(COMMANDS)}"),
         (["inti"], "there is no command 'inti'", "did you mean init?"),
-        (["frobnicate"], "there is no command 'frobnicate'", "commands: init, sidecar, run, sync"),
+        (["frobnicate"], "there is no command 'frobnicate'", f"commands: {', '.join(COMMANDS)}"),
         (
             ["init", "--conection", "x"],
             "there is no flag --conection",
@@ -67,7 +69,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"], {})
     seen = capsys.readouterr().out
-    assert all(text in seen for text in COMMANDS.values())
+    assert all(command.summary in seen for command in COMMANDS.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -76,8 +78,10 @@ def test_each_command_lists_its_flags_with_their_variables(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"], {})
     seen = " ".join(capsys.readouterr().out.split())
-    assert "[$LIGHTERMAN_RETRY_FOR]" in seen
-    assert "[$LIGHTERMAN_CONNECTION]" in seen
+    flags = set(re.findall(r"--[a-z][a-z-]+", seen)) - {"--help", "--spec"}
+    variables = {variable_of(flag) for flag in flags if f"[${variable_of(flag)}]" in seen}
+    assert {"LIGHTERMAN_CATALOG", "LIGHTERMAN_REPORT", "LIGHTERMAN_LOG_LEVEL"} <= variables
+    assert ("LIGHTERMAN_RETRY_FOR" in variables) == COMMANDS[command].is_transfer
 
 
 @pytest.mark.parametrize(

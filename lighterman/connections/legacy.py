@@ -1,12 +1,19 @@
 """Polyaxon's legacy ``persistence``, as connections."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from lighterman.connections.checks import check_absolute, check_bucket, checked_name, origin_of
 from lighterman.connections.model import Bucket, Connection, HostPath, Kind, Mount, VolumeClaim
 from lighterman.strict import decode, fail, suggestion, under
+
+FIELDS: Final = {
+    "store": ("bucket", "secret", "secretKey"),
+    "hostPath": ("mountPath", "readOnly"),
+    "existingClaim": ("mountPath", "readOnly"),
+}
+"""What says which kind of place an entry is, and what goes with it; the first of these it needs."""
 
 
 class LegacyDocument(
@@ -46,22 +53,15 @@ def _legacy_entry(name: str, data: object, origin: str, place: str) -> Connectio
     entry = decode(data, LegacyDocument, origin, place)
     given = [
         field
-        for field, value in (
-            ("store", entry.store),
-            ("hostPath", entry.host_path),
-            ("existingClaim", entry.existing_claim),
+        for field, value in zip(
+            FIELDS, (entry.store, entry.host_path, entry.existing_claim), strict=True
         )
         if value is not None
     ]
     if len(given) != 1:
         said = f"{' and '.join(given)} together" if given else "no place in it"
         fail(origin, place, said, "give one of store, hostPath and existingClaim")
-    fields = {
-        "store": ("bucket", "secret", "secretKey"),
-        "hostPath": ("mountPath", "readOnly"),
-        "existingClaim": ("mountPath", "readOnly"),
-    }[given[0]]
-    _check_legacy_fields(data, (given[0], *fields), origin, place)
+    _check_legacy_fields(data, (given[0], *FIELDS[given[0]]), origin, place)
     kind, schema = _legacy_schema(entry, origin, place)
     mount = None
     if entry.secret is not None:

@@ -25,6 +25,9 @@ _ZENML_KINDS: Final[dict[str, Kind]] = {
     "local": "host_path",
 }
 
+ONLY_S3: Final = ("key", "secret", "token", *KWARGS)
+"""Fields that belong to the flavor s3."""
+
 
 class ZenmlDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """ZenML's artifact store, with its login in clear or by the name of a secret."""
@@ -45,7 +48,7 @@ def zenml_connection(data: dict[str, Any], origin: str, place: str) -> Connectio
     store = decode(with_parsed_kwargs(data, origin, place), ZenmlDocument, origin, place)
     kind = _ZENML_KINDS[store.flavor]
     if kind != "s3":
-        for name in ("key", "secret", "token", *KWARGS):
+        for name in ONLY_S3:
             if getattr(store, name) is not None:
                 fail(
                     origin,

@@ -1,0 +1,1 @@
+"""The commands that look and tell: each module has a ``configure(flags)`` and a ``run(arguments, context)``."""

@@ -1,0 +1,89 @@
+"""The job spec's schema: Lighterman's own blocks of it, strictly, and the rest as it comes."""
+
+from typing import Final
+
+from lighterman.connections.uri import is_uri
+from lighterman.jobspec import UNSUPPORTED, InitDocument, Output
+from lighterman.schemas.derive import (
+    NOTHING,
+    TEXT,
+    Schema,
+    derived,
+    has,
+    reference,
+    replaced,
+    ruled,
+    when,
+)
+
+_URI: Final[Schema] = {"type": "string", "pattern": "://|^file:"}
+_NOT_BLANK: Final[Schema] = {"pattern": r"\S"}
+_OWN: Final = ("init", "connections", "outputs")
+
+if not is_uri("file:x") or not is_uri("a://b"):  # what _URI says in another language
+    raise AssertionError
+
+
+def job_definitions() -> dict[str, Schema]:
+    """The definitions, with the whole document as ``JobSpec``."""
+    definitions = derived([InitDocument, Output])
+    definitions["InitEntry"] = _entry(definitions.pop("InitDocument"))
+    definitions["Artifacts"] = _artifacts(definitions.pop("ArtifactsDocument"))
+    ruled(definitions["FromTo"], **{"from": TEXT, "to": TEXT})
+    ruled(definitions["Output"], connection=_NOT_BLANK, path=TEXT)
+    definitions.pop("ShardDocument", None)
+    blocks = _blocks()
+    definitions["JobSpec"] = {
+        "title": "JobSpec",
+        "description": "What of a job spec is Lighterman's, at the top or under run; the rest is others'.",
+        "type": "object",
+        "properties": {
+            **blocks,
+            "run": {"anyOf": [{"type": "object", "properties": blocks}, NOTHING]},
+        },
+        "allOf": [{"not": _in_both(name)} for name in _OWN],
+    }
+    return definitions
+
+
+def _entry(definition: Schema) -> Schema:
+    definition |= {"title": "InitEntry", "description": "One item of the init block."}
+    ruled(definition, connection=_NOT_BLANK, path={"if": {"type": "string"}, "then": TEXT})
+    definition["properties"]["artifacts"]["anyOf"][0] = reference("Artifacts")
+    for name in UNSUPPORTED:
+        replaced(definition, **{name: {**NOTHING, "description": "not in this version yet"}})
+    named: Schema = {"properties": {"path": {"type": "string"}}, "required": ["path"]}
+    definition["allOf"] = [when(has("connection", _URI), named)]
+    return definition
+
+
+def _artifacts(definition: Schema) -> Schema:
+    definition |= {"title": "Artifacts", "description": "What of a connection is declared."}
+    for name in ("dirs", "files"):
+        listed, _ = definition["properties"][name]["anyOf"]
+        text, pair, mapping = listed["items"]["anyOf"]
+        pair["prefixItems"] = [TEXT, TEXT]
+        listed["items"]["anyOf"] = [{**text, **TEXT}, pair, mapping]
+    ruled(definition, workers={"if": {"type": "integer"}, "then": {"minimum": 1}})
+    absent: Schema = {"properties": {"dirs": NOTHING, "files": NOTHING}}
+    some: Schema = {"type": "array", "minItems": 1}
+    definition["anyOf"] = [
+        has("dirs", some),
+        has("files", some),
+        {**absent, "allOf": [has("workers", {"type": "integer"})]},
+    ]
+    return definition
+
+
+def _blocks() -> dict[str, Schema]:
+    outputs = reference("Output")
+    return {
+        "init": {"anyOf": [{"type": "array", "items": reference("InitEntry")}, NOTHING]},
+        "connections": {"anyOf": [{"type": "array", "items": {"type": "string"}}, NOTHING]},
+        "outputs": {"anyOf": [outputs, {"type": "array", "items": outputs}, NOTHING]},
+    }
+
+
+def _in_both(name: str) -> Schema:
+    said = has(name, {"not": NOTHING})
+    return {"allOf": [said, has("run", {"type": "object", **said})]}
