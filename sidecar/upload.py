@@ -2,12 +2,7 @@
 From one open descriptor into the bucket: no object is ever made of two states of a file.
 
 A file is opened once, and its state (device, inode, size, mtime, ctime) is taken before its bytes are
-read and again before the object can become visible:
-
-- a small one is copied into memory first, so that the state is known to have held for all of its bytes
-  when the request is issued, which makes the object visible by itself;
-- a large one goes by parts, straight from the descriptor, and is made visible when all have arrived and
-  the state still holds.
+read and again before the object can become visible (see ``sidecar.carry``).
 """
 
 import contextlib
@@ -21,22 +16,18 @@ from typing import Final, NamedTuple
 from lighterman.clock import Clock
 from lighterman.errors import CannotWriteError, SourceMissingError, TransientError
 from lighterman.log import get_logger
-from lighterman.stores.contract import ETag, Key, Store, Window
+from lighterman.stores.contract import ETag, Key, Store
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
-from sidecar.attributes import attributes_of
+from sidecar.carry import Carrier
 from sidecar.journal import Journal
-from sidecar.multipart import Multipart
 from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
-from sidecar.shipment import Shipment
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
 
-WHOLE_BYTES: Final = 8 << 20
-"""Larger ones go by parts, whatever the store would take at once: they are copied into memory first."""
 BUSY_SECONDS: Final = 1.0
 """When to look again at a path that another thread is sending."""
 
@@ -96,16 +87,16 @@ class Uploader:
         self._pace = pace
         self._budget = budget
         self._tally = tally
-        # A file's copy and the request's own buffers may take half of the budget at most.
-        self._whole_bytes = min(store.small_write_bytes, WHOLE_BYTES, settings.memory_bytes // 4)
-        self._multipart = Multipart(
+        self._carrier = Carrier(
             store,
             journal,
+            settings=settings,
             clock=clock,
             attempts=attempts,
             pace=pace,
             budget=budget,
-            threads=part_threads,
+            tally=tally,
+            part_threads=part_threads,
         )
         self._adoption: Adoption | None = None
         self._busy: set[RelPath] = set()
@@ -125,7 +116,7 @@ class Uploader:
                 continue
             if upload.upload_id is None or state != upload.state:
                 try:
-                    self._multipart.abandon(upload.path)
+                    self._carrier.abandon(upload.path)
                 except TransientError as error:  # the next send, or the next start, will
                     get_logger().warning(
                         "sidecar.upload_not_abandoned", key=upload.key, error=str(error)
@@ -167,7 +158,7 @@ class Uploader:
                 return Outcome(Result.CHANGED, BUSY_SECONDS)
             outcome = self._look(path, live=live, final=final)
             if outcome.result is Result.GONE:
-                self._multipart.abandon(path)
+                self._carrier.abandon(path)
             return outcome
 
     def mark_directory(self, path: RelPath) -> Outcome:
@@ -186,15 +177,7 @@ class Uploader:
         known = self._journal.synced(marker)
         if known and known.state == state and known.key == key:
             return Outcome(Result.UNCHANGED)
-        nothing = os.memfd_create("marker", os.MFD_CLOEXEC)
-        try:
-            with Shipment(self._tally) as shipment:
-                shipment.plan(0)
-                etag = self._write(marker, key, state, Window(nothing, 0, 0))
-                self._journal.mark_synced([(marker, Synced(state, key, etag))])
-                shipment.done()
-        finally:
-            os.close(nothing)
+        self._carrier.carry_marker(marker, key, state)
         return Outcome(Result.SENT)
 
     def delete(self, path: RelPath) -> bool:
@@ -256,7 +239,8 @@ class Uploader:
                 return not_yet
             if known is None and self._is_adopted(output, key, live=live):
                 return Outcome(Result.UNCHANGED)
-            return self._carry(output, key, live=live)
+            etag = self._carrier.carry(output, key, live=live)
+            return Outcome(Result.CHANGED if etag is None else Result.SENT)
 
     def _why_not_yet(self, output: Output, *, final: bool) -> Outcome | None:
         wait_seconds = output.rested(self._clock)
@@ -277,39 +261,6 @@ class Uploader:
         self._journal.mark_synced([(output.path, synced)])
         self._tally.skip()
         return True
-
-    def _carry(self, output: Output, key: Key, *, live: bool) -> Outcome:
-        with Shipment(self._tally) as shipment:
-            if output.state.size_bytes > self._whole_bytes:
-                etag = self._multipart.send(output, key, shipment, live=live)
-            else:
-                self._multipart.abandon(output.path)
-                etag = self._carry_whole(output, key, shipment, live=live)
-            if etag is None:
-                return Outcome(Result.CHANGED)
-            shipment.done()
-        return Outcome(Result.SENT)
-
-    def _carry_whole(
-        self, output: Output, key: Key, shipment: Shipment, *, live: bool
-    ) -> ETag | None:
-        size_bytes = output.state.size_bytes
-        shipment.plan(size_bytes)
-        memory_bytes = size_bytes + min(size_bytes, self._store.call_memory_bytes)
-        with self._budget.take(memory_bytes), output.copied() as window:
-            if window.size_bytes != size_bytes or not output.holds(live=live):
-                return None
-            etag = self._write(output.path, key, output.state, window)
-        shipment.carried(size_bytes)
-        self._journal.mark_synced([(output.path, Synced(output.state, key, etag))])
-        return etag
-
-    def _write(self, path: RelPath, key: Key, state: FileState, window: Window) -> ETag:
-        def write() -> ETag:
-            with self._pace.slot():
-                return self._store.write(key, window, attributes_of(path, state))
-
-        return self._attempts.call(f"put {key}", write)
 
 
 def _check_name(path: RelPath) -> None:
