@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from servers.accounts import Account, locked_moto
 from servers.buckets import S3Bucket, new_bucket_name
 from servers.certificates import Authority, make_authority
 from servers.processes import moto_server
@@ -47,6 +48,13 @@ def rgw(tmp_path_factory) -> Iterator[Rgw]:
     """A Ceph RGW. Only for tests marked ``ceph``."""
     with ceph_rgw(tmp_path_factory.mktemp("ceph") / "rgw") as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory) -> Iterator[Account]:
+    """An AWS account whose server checks keys, signatures and roles."""
+    with locked_moto(tmp_path_factory.mktemp("locked-moto") / "log") as found:
+        yield found
 
 
 @pytest.fixture

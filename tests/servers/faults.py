@@ -15,6 +15,8 @@ class Request:
     status: int | None = None
     body_bytes: int = 0
     """How much of its body has passed."""
+    body_start: bytes = b""
+    """What has passed of the first 4 KiB."""
 
     @property
     def path(self) -> str:

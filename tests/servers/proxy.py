@@ -32,6 +32,7 @@ from servers.faults import (
 from servers.frames import CHUNK_BYTES, Head, copy_body, origin_form, read_head
 
 LONGEST_WAIT_SECONDS = 60.0
+KEPT_BYTES = 4096
 
 
 @dataclass
@@ -310,6 +311,7 @@ class _Link:
     ) -> None:
         def pass_chunk(data: bytes) -> None:
             request.body_bytes += len(data)
+            request.body_start = (request.body_start + data[:KEPT_BYTES])[:KEPT_BYTES]
             if server:
                 server.sendall(data)
 
