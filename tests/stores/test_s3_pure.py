@@ -11,12 +11,13 @@ from lighterman.connections.login import S3Login
 from lighterman.connections.model import Bucket, Connection, Options
 from lighterman.errors import ConfigurationError, TransientError
 from lighterman.stores.contract import Attributes, ETag, Part, Window
+from lighterman.stores.failures import Place, broken
 from lighterman.stores.s3 import etags, failures, keys, listing
 from lighterman.stores.s3.attributes import from_metadata, to_metadata
 from lighterman.stores.s3.configuration import configured
 from lighterman.stores.s3.login import Keys
 
-PLACE = failures.Place("c", "b", "https://e", "us-east-1", "somewhere")
+PLACE = Place("c", "b", "https://e", "us-east-1", "somewhere")
 
 
 @given(st.integers(-(10**18), 10**19), st.integers(0, 0o7777), st.booleans())
@@ -218,7 +219,7 @@ def test_what_is_no_xml_is_transient():
 )
 def test_a_broken_connection_is_told_in_our_words(text, kind, words):
     """Foreign texts are looked at, never passed on."""
-    error = failures.broken(PLACE, text + " https://h/?X-Amz-Signature=secret")
+    error = broken(PLACE, text + " https://h/?X-Amz-Signature=secret")
 
     assert kind is type(error)
     assert words in error.message

@@ -11,11 +11,12 @@ from lighterman.errors import (
     SourceChangedError,
     TransientError,
 )
+from lighterman.stores.failures import broken
+from lighterman.stores.network import silence_unverified
 from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
 from lighterman.stores.s3.failures import Failure
 from lighterman.stores.s3.login import Login
-from lighterman.stores.s3.wire import silence_unverified
 
 UPLOAD_CALLS: Final = ("PutObject", "CreateMultipartUpload", "UploadPart", "CopyObject")
 _OWN: Final = {"Bucket", "Key", "Body", "UploadId", "PartNumber", "CopySource"}
@@ -78,7 +79,7 @@ class Client:
             cause = error.kwargs.get("error")
             if isinstance(cause, LightermanError):  # the body's own: the file that is sent changed
                 raise cause from error
-            raise failures.broken(place, f"{error} {cause}", key) from error
+            raise broken(place, f"{error} {cause}", key) from error
         except exceptions.BotoCoreError as error:
             raise TransientError(
                 f"{place.endpoint} gave no answer that {operation} can read",
@@ -129,21 +130,25 @@ def _create(settings: S3Settings, login: Login) -> Any:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    if settings.verify is False:
+    if settings.network.verify is False:
         silence_unverified()
     session = login.session()
-    proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
+    proxies = (
+        {"http": settings.network.proxy, "https": settings.network.proxy}
+        if settings.network.proxy
+        else {}
+    )
     given = dict(settings.config_kwargs)
     given_s3 = given.pop("s3", {})
     ours: dict[str, Any] = {
         "signature_version": UNSIGNED if settings.anonymous else "s3v4",
-        "connect_timeout": settings.connect_seconds,
-        "read_timeout": settings.stall_seconds,
+        "connect_timeout": settings.network.connect_seconds,
+        "read_timeout": settings.network.stall_seconds,
         "retries": {"total_max_attempts": 2, "mode": "standard"},
-        "max_pool_connections": settings.concurrency,
+        "max_pool_connections": settings.network.concurrency,
         "request_checksum_calculation": settings.checksums,
         "response_checksum_validation": settings.checksums,
-        "user_agent": settings.user_agent,
+        "user_agent": settings.network.user_agent,
         "proxies": proxies,
     }
     style = "virtual" if settings.virtual else "path"
@@ -159,7 +164,7 @@ def _create(settings: S3Settings, login: Login) -> Any:
                 "region_name": settings.region,
                 "endpoint_url": settings.endpoint if settings.custom_endpoint else None,
                 "use_ssl": settings.endpoint.startswith("https"),
-                "verify": settings.verify,
+                "verify": settings.network.verify,
                 "config": config,
                 **settings.client_kwargs,
             },

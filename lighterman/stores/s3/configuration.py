@@ -5,7 +5,6 @@ checksums. Decisions only; nothing is opened here.
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -15,18 +14,20 @@ import msgspec
 
 from lighterman.connections.credentials import S3Login, other_client_kwargs
 from lighterman.connections.model import Bucket, Connection
-from lighterman.connections.names import login_in_url
 from lighterman.connections.uri import parse_bucket
 from lighterman.errors import ConfigurationError
-from lighterman.secret import Secret
-from lighterman.stores.s3.failures import Place
+from lighterman.stores.failures import Place
+from lighterman.stores.network import (
+    CONNECT_SECONDS,
+    USER_AGENT,
+    Network,
+    check_bundle,
+    proxy_for,
+)
 
 MOST_TIMEOUT_SECONDS: Final = 86_400.0
 """Far below what sockets take (2**31 ms)."""
 DEFAULT_REGION: Final = "us-east-1"
-CONNECT_SECONDS: Final = 10.0
-"""How long a connection may take to open; a pod's first packets can be slow to find their way."""
-USER_AGENT: Final = "lighterman"
 
 _AWS_SUFFIXES: Final = {
     "cn-": "amazonaws.com.cn",
@@ -55,17 +56,11 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
     custom_endpoint: bool
     virtual: bool
     """The bucket is a part of the host name."""
-    verify: bool | str
-    """A path is that of a CA bundle."""
-    proxy: str | None
+    network: Network
     checksums: Checksums
     anonymous: bool
     login: str
     """Where the credentials came from, for error texts."""
-    connect_seconds: float
-    stall_seconds: float
-    concurrency: int
-    user_agent: str
     requester_pays: bool
     storage_class: str | None
     write_kwargs: dict[str, object]
@@ -89,7 +84,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
             endpoint=self.endpoint,
             region=self.region,
             login=self.login,
-            proxy=urlsplit(self.proxy).netloc.rpartition("@")[2] if self.proxy else "",
+            proxy=self.network.proxy_host,
         )
 
     @property
@@ -136,7 +131,7 @@ def configured(
     bucket, prefix = _bucket_and_prefix(connection)
     region = region or _text(config, "region_name") or DEFAULT_REGION
     if isinstance(login.verify, str):
-        _check_bundle(login.verify, connection.name)
+        check_bundle(login.verify, connection.name)
     endpoint = login.endpoint or _endpoint(region, use_ssl=login.use_ssl)
     anonymous = login.anonymous or config.get("signature_version") == "unsigned"
     return S3Settings(
@@ -147,15 +142,20 @@ def configured(
         endpoint=endpoint,
         custom_endpoint=login.endpoint is not None,
         virtual=_is_virtual(options.addressing_style, config, endpoint, bucket),
-        verify=login.verify,
-        proxy=_proxy(connection, config, environ, endpoint),
+        network=Network(
+            endpoint=endpoint,
+            verify=login.verify,
+            proxy=proxy_for(
+                connection, environ, endpoint, configured=_configured_proxy(config, endpoint)
+            ),
+            connect_seconds=_seconds(connection, "connect_timeout", CONNECT_SECONDS),
+            stall_seconds=_seconds(connection, "read_timeout", stall_seconds),
+            concurrency=max(1, concurrency),
+            user_agent=_user_agent(connection),
+        ),
         checksums=_checksums(options.checksums, config, endpoint),
         anonymous=anonymous,
         login=_described(login),
-        connect_seconds=_seconds(connection, "connect_timeout", CONNECT_SECONDS),
-        stall_seconds=_seconds(connection, "read_timeout", stall_seconds),
-        concurrency=max(1, concurrency),
-        user_agent=_user_agent(connection),
         requester_pays=options.requester_pays,
         storage_class=options.storage_class,
         write_kwargs=_write_kwargs(connection),
@@ -210,76 +210,10 @@ def _checksums(said: Checksums | None, config: dict[str, object], endpoint: str)
     return "when_supported" if is_aws(endpoint) else "when_required"
 
 
-def _check_bundle(path: str, connection: str) -> None:
-    """``ConfigurationError`` for a CA bundle that no engine could read."""
-    problem = "isn't there"
-    if os.path.exists(path):
-        import ssl
-
-        try:
-            ssl.create_default_context(cafile=path)
-        except OSError:  # also ssl.SSLError: no certificate in it, or a damaged one
-            problem = "is no file of PEM certificates that can be read"
-        else:
-            return
-    raise ConfigurationError(
-        f"the CA bundle {path} {problem}",
-        hint="mount it, or correct options.ca_bundle or AWS_CA_BUNDLE",
-        connection=connection,
-    )
-
-
-def _proxy(
-    connection: Connection, config: dict[str, object], environ: Mapping[str, str], endpoint: str
-) -> str | None:
-    said = connection.options.proxy
-    proxy = said or _configured_proxy(config, endpoint) or _ambient_proxy(environ, endpoint)
-    if not proxy:
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if login := login_in_url(proxy):
-        # An error text may quote the URL; what became a Secret is masked there.
-        Secret(login)
-        Secret(login.partition(":")[2])
-    if not _is_proxy(proxy):
-        raise ConfigurationError(
-            f"the proxy of connection {connection.name!r} is no URL of one",
-            hint="write it like http://proxy.example:3128, in options.proxy or HTTP(S)_PROXY",
-            connection=connection.name,
-        )
-    return proxy
-
-
-def _is_proxy(url: str) -> bool:
-    try:
-        parsed = urlsplit(url)
-        is_whole = bool(parsed.hostname) and parsed.port != 0
-    except ValueError:  # a port above 65535, an IPv6 address that is none
-        return False
-    return parsed.scheme in ("http", "https") and is_whole and not re.search(r"\s", url)
-
-
-def _configured_proxy(config: dict[str, object], endpoint: str) -> str | None:
+def _configured_proxy(config: dict[str, object], endpoint: str) -> str:
     proxies = config.get("proxies")
     found = proxies.get(urlsplit(endpoint).scheme) if isinstance(proxies, dict) else None
-    return str(found) if found else None
-
-
-def _ambient_proxy(environ: Mapping[str, str], endpoint: str) -> str | None:
-    scheme = urlsplit(endpoint).scheme
-    proxy = _either_case(environ, f"{scheme}_proxy") or _either_case(environ, "all_proxy")
-    if not proxy:
-        return None
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
-
-    host = urlsplit(endpoint).netloc.rpartition("@")[2]
-    if proxy_bypass_environment(host, {"no": _either_case(environ, "no_proxy") or ""}):
-        return None
-    return proxy
-
-
-def _either_case(environ: Mapping[str, str], name: str) -> str | None:
-    return environ.get(name) or environ.get(name.upper())
+    return str(found or "")
 
 
 def _seconds(connection: Connection, name: str, default: float) -> float:

@@ -5,7 +5,7 @@ own chain are botocore's, loaded only then, which also renews them.
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from lighterman.connections.credentials import S3Login
 from lighterman.errors import CredentialsError
@@ -14,6 +14,10 @@ from lighterman.stores.s3.configuration import S3Settings
 
 if TYPE_CHECKING:
     import botocore.session
+
+ADVISED_SECONDS: Final = 900
+"""Temporary keys are renewed this long before their end, as botocore does it; or at two thirds of a life
+that is too short for that (STS gives 900 s at the least), so that not every request asks STS first."""
 
 
 class Keys(NamedTuple):
@@ -36,6 +40,10 @@ class Login(Protocol):
 
     def session(self) -> "botocore.session.Session":
         """A botocore session whose clients log in with the same keys."""
+        ...
+
+    def others(self) -> "Login | None":
+        """A login with other keys than these, looked for anew, after the store refused these. ``CredentialsError``."""
         ...
 
 
@@ -81,6 +89,9 @@ class _Static:
 
         return _session_of(Credentials(*self._keys) if self._keys else None)
 
+    def others(self) -> None:
+        """There are none: what is mounted is looked at by whoever made this login."""
+
 
 class _Chain:
     """A role, a web identity, a profile, or whatever botocore finds by itself."""
@@ -98,6 +109,11 @@ class _Chain:
     def session(self) -> "botocore.session.Session":
         return _session_of(self._guarded(self._found))
 
+    def others(self) -> Login | None:
+        # A role's session was ended, or a file of the SDK rewritten, of which no expiry had told.
+        anew = _Chain(self._login, self._settings)
+        return anew if anew.keys() != self.keys() else None
+
     def _found(self) -> Any:
         with self._lock:
             if self._credentials is None:
@@ -112,6 +128,7 @@ class _Chain:
             HTTPClientError,
         )
 
+        from lighterman.stores.failures import broken
         from lighterman.stores.s3 import failures
         from lighterman.stores.s3.client import failure_of
 
@@ -124,14 +141,20 @@ class _Chain:
                 raise CredentialsError(
                     f"the login from {self._login.source} was refused by STS"
                     f" ({failure.status} {failure.code})",
-                    hint="check the role's name and its trust policy, and the token or key that asks for it",
+                    hint="check the role's name and its trust policy, the token or key that asks for it,"
+                    " and AWS_STS_ENDPOINT_URL where the STS isn't AWS's",
                     connection=place.connection,
                 ) from error
             raise failures.explained(place, failure) from error
-        except (BotoCoreError, OSError) as error:
+        except (
+            BotoCoreError,
+            OSError,
+            ValueError,
+            KeyError,
+        ) as error:  # KeyError: an agent's odd answer
             if isinstance(error, (HTTPClientError, ConnectionError)):
                 asked = str(error.kwargs.get("endpoint_url") or place.endpoint).rstrip("/")
-                raise failures.broken(place._replace(endpoint=asked), str(error)) from error
+                raise broken(place._replace(endpoint=asked), str(error)) from error
             raise CredentialsError(
                 f"no credentials came from {self._login.source} ({type(error).__name__})",
                 hint="check the profile, the role's token file, or the pod's service account",
@@ -139,10 +162,8 @@ class _Chain:
             ) from error
 
     def _find(self) -> Any:
-        from botocore.session import Session
-
         login = self._login
-        session = Session(profile=login.profile)
+        session = self._chain_session()
         if login.web_identity_token_file and login.role_arn:
             return self._web_identity(session)
         source = self._source(session)
@@ -161,21 +182,19 @@ class _Chain:
         return Credentials(*keys) if keys else session.get_credentials()
 
     def _assumed(self, session: "botocore.session.Session", source: Any) -> Any:
-        from botocore.credentials import (
-            AssumeRoleCredentialFetcher,
-            DeferredRefreshableCredentials,
-        )
+        from botocore.credentials import AssumeRoleCredentialFetcher
 
         fetcher = AssumeRoleCredentialFetcher(
-            self._sts(session), source, self._login.role_arn, extra_args=self._role_arguments()
+            session.create_client,
+            source,
+            self._login.role_arn,
+            extra_args=self._role_arguments(),
+            expiry_window_seconds=self._advised_seconds,
         )
-        return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+        return self._renewing(fetcher.fetch_credentials, "assume-role")
 
     def _web_identity(self, session: "botocore.session.Session") -> Any:
-        from botocore.credentials import (
-            AssumeRoleWithWebIdentityCredentialFetcher,
-            DeferredRefreshableCredentials,
-        )
+        from botocore.credentials import AssumeRoleWithWebIdentityCredentialFetcher
 
         token_file = self._login.web_identity_token_file or ""
 
@@ -184,11 +203,13 @@ class _Chain:
                 return file.read().strip()
 
         fetcher = AssumeRoleWithWebIdentityCredentialFetcher(
-            self._sts(session), token, self._login.role_arn, extra_args=self._role_arguments()
+            session.create_client,
+            token,
+            self._login.role_arn,
+            extra_args=self._role_arguments(),
+            expiry_window_seconds=self._advised_seconds,
         )
-        return DeferredRefreshableCredentials(
-            fetcher.fetch_credentials, "assume-role-with-web-identity"
-        )
+        return self._renewing(fetcher.fetch_credentials, "assume-role-with-web-identity")
 
     def _role_arguments(self) -> dict[str, object]:
         return {
@@ -196,32 +217,50 @@ class _Chain:
             "DurationSeconds": self._login.role_session_seconds,
         }
 
-    def _sts(self, session: "botocore.session.Session") -> Callable[..., Any]:
-        from botocore.config import Config
+    @property
+    def _advised_seconds(self) -> int:
+        return min(ADVISED_SECONDS, self._login.role_session_seconds // 3)
 
-        settings = self._settings
-        config = Config(
-            connect_timeout=settings.connect_seconds,
-            read_timeout=settings.stall_seconds,
-            retries={"total_max_attempts": 2, "mode": "standard"},
-            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+    def _renewing(self, fetch: Callable[[], Any], method: str) -> Any:
+        from botocore.credentials import RefreshableCredentials
+
+        return RefreshableCredentials.create_from_metadata(
+            fetch(),
+            refresh_using=fetch,
+            method=method,
+            advisory_timeout=self._advised_seconds,
+            mandatory_timeout=self._advised_seconds // 2,
         )
 
-        def create(service: str, **kwargs: Any) -> Any:
-            if "config" in kwargs:
-                kwargs["config"] = config.merge(kwargs["config"])
-            return session.create_client(
-                service,
-                **{
-                    "region_name": settings.region,
-                    "endpoint_url": self._login.sts_endpoint,
-                    "verify": settings.verify,
-                    "config": config,
-                }
-                | kwargs,
-            )
+    def _chain_session(self) -> "botocore.session.Session":
+        """Of the profile. Clients that its own providers make (a profile's role) take the same way as ours."""
+        from botocore.config import Config
+        from botocore.session import Session
 
-        return create
+        settings, sts_endpoint = self._settings, self._login.sts_endpoint
+        way = Config(
+            connect_timeout=settings.network.connect_seconds,
+            read_timeout=settings.network.stall_seconds,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            proxies={"http": settings.network.proxy, "https": settings.network.proxy}
+            if settings.network.proxy
+            else None,
+        )
+
+        class ChainSession(Session):  # type: ignore[misc]  # botocore has no types
+            def create_client(self, service_name: str, **given: Any) -> Any:
+                if "config" in given:
+                    given["config"] = way.merge(given["config"])
+                ours = {
+                    "region_name": settings.region,
+                    "endpoint_url": sts_endpoint if service_name == "sts" else None,
+                    "verify": settings.network.verify,
+                    "config": way,
+                }
+                said = {name: value for name, value in given.items() if value is not None}
+                return super().create_client(service_name, **ours | said)
+
+        return ChainSession(profile=self._login.profile)
 
 
 def _session_of(credentials: Any) -> "botocore.session.Session":

@@ -26,12 +26,13 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
+from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3 import etags, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured
 from lighterman.stores.s3.keys import obstore_takes
 from lighterman.stores.s3.login import login_of, region_of
-from lighterman.stores.s3.objects import MOST_PUT_BYTES, Objects
+from lighterman.stores.s3.objects import S3Dialect
 from lighterman.stores.s3.wire import Wire, attributes_of
 from lighterman.transfer.settings import TransferSettings
 
@@ -80,7 +81,7 @@ class _Engines:
         self.settings = settings
         self._login = login_of(login, settings)
         self.wire = Wire(settings, self._login)
-        self.objects = Objects(settings, self._login)
+        self.objects = Objects(S3Dialect(settings, self._login))
         self._lock = threading.Lock()
         self._client: Client | None = None
         if settings.client_kwargs or settings.config_kwargs:
@@ -145,10 +146,7 @@ class S3Store:
         def read(engines: _Engines) -> Attributes:
             if not obstore_takes(key) or engines.settings.customer_key_headers:
                 return engines.wire.read_into(key, window, at, etag, digest)
-            attributes, done = engines.objects.read_into(key, window, at, etag, digest)
-            if done < window.size_bytes:
-                raise engines.wire.cut_short(key, at + done)
-            return attributes
+            return engines.objects.read_into(key, window, at, etag, digest)
 
         return self._with_login(read)
 
