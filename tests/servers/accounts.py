@@ -12,7 +12,7 @@ import boto3
 from servers.buckets import S3Bucket, new_bucket_name
 from servers.processes import moto_server
 
-_EVERYTHING = {
+_EVERYTHING: dict[str, object] = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
 }
@@ -32,8 +32,6 @@ class Account(NamedTuple):
     endpoint: str
     key: AccessKey
     role_arn: str
-    closed_role_arn: str
-    """Of a role that trusts nobody."""
 
     def client(self, service: str):
         """A boto3 client with the account's own keys; the caller closes it."""
@@ -51,12 +49,12 @@ class Account(NamedTuple):
             self.endpoint, new_bucket_name(), self.key.access_key_id, self.key.secret_access_key
         ).create()
 
-    def make_key(self) -> AccessKey:
-        """Another key of a new user, who may do everything."""
+    def make_key(self, policy: dict[str, object] = _EVERYTHING) -> AccessKey:
+        """Another key of a new user, who may do what the policy says: everything, if none is given."""
         iam = self.client("iam")
         name = new_bucket_name()
         iam.create_user(UserName=name)
-        key = _key_of(iam, name)
+        key = _key_of(iam, name, policy)
         iam.close()
         return key
 
@@ -101,15 +99,15 @@ def locked_moto(log: Path) -> Iterator[Account]:
         )
         iam.create_user(UserName="admin")
         key = _key_of(iam, "admin")
-        roles = [_role_of(iam, "training-role", "Allow"), _role_of(iam, "closed-role", "Deny")]
+        role_arn = _role_of(iam, "training-role")
         iam.close()
-        account = Account(endpoint, key, *roles)
+        account = Account(endpoint, key, role_arn)
         account.check_everything()
         yield account
 
 
-def _role_of(iam, name: str, trust: str) -> str:
-    statement = {"Effect": trust, "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+def _role_of(iam, name: str) -> str:
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]
     iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(_EVERYTHING))
@@ -117,8 +115,8 @@ def _role_of(iam, name: str, trust: str) -> str:
     return arn
 
 
-def _key_of(iam, user: str) -> AccessKey:
-    iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=json.dumps(_EVERYTHING))
+def _key_of(iam, user: str, policy: dict[str, object] = _EVERYTHING) -> AccessKey:
+    iam.put_user_policy(UserName=user, PolicyName="its", PolicyDocument=json.dumps(policy))
     made = iam.create_access_key(UserName=user)["AccessKey"]
     return AccessKey(made["AccessKeyId"], made["SecretAccessKey"])
 
