@@ -264,7 +264,7 @@ def test_the_url_of_a_bucket_at_aws(bucket, region, use_ssl, url):
 
     assert url == settings.base_url
     assert "when_supported" == settings.checksums
-    assert 1 == settings.concurrency
+    assert 1 == settings.network.concurrency
 
 
 @pytest.mark.parametrize(
@@ -284,5 +284,6 @@ def test_timeouts_of_config_kwargs_hold_for_all(config, connect_seconds, stall_s
         concurrency=4,
     )
 
-    assert (connect_seconds, stall_seconds) == (settings.connect_seconds, settings.stall_seconds)
-    assert "http://proxy.example:3128" == settings.proxy
+    network = settings.network
+    assert (connect_seconds, stall_seconds) == (network.connect_seconds, network.stall_seconds)
+    assert "http://proxy.example:3128" == settings.network.proxy
