@@ -1,12 +1,13 @@
 """
-Logins in mounted files: one file per key, or a JSON file of any name that holds the keys.
+Logins in mounted files: one file per key, a JSON file of any name that holds the keys, or one that is the
+login itself.
 
 Kubernetes replaces a secret's files all at once, by renaming the symlink ``..data`` through which they are
 reached; so a look that finds all files the same before and after reading saw one state of them.
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from lighterman.connections.model import Mount
@@ -29,6 +30,10 @@ class Found(NamedTuple):
     path: str
 
 
+IsLogin: TypeAlias = Callable[[Mapping[str, object]], bool]
+"""Whether a JSON object is a login itself (a service account's key), rather than holding the keys of one."""
+
+
 def fingerprint(mounts: Collection[Mount]) -> Fingerprint:
     """What tells that any of the mounted files changed; cheap."""
     prints = []
@@ -41,16 +46,18 @@ def fingerprint(mounts: Collection[Mount]) -> Fingerprint:
     return tuple(prints)
 
 
-def read_mounts(mounts: Collection[Mount], names: Collection[str]) -> dict[str, Found]:
+def read_mounts(
+    mounts: Collection[Mount], names: Collection[str], is_login: IsLogin | None = None
+) -> dict[str, Found]:
     """
     The values of those ``names`` (upper case) that the mounted files hold, all from one state of the
-    files. A key that is said twice, differently, or a file that can't be read is an
-    error that names the files.
+    files. A file that is a login itself, by ``is_login``, stands under its own path. A key that is said
+    twice, differently, or a file that can't be read is an error that names the files.
     """
     for _ in range(_READS):
         before = fingerprint(mounts)
         try:
-            found = _read(mounts, names)
+            found = _read(mounts, names, is_login)
         except FileNotFoundError:  # replaced between listing and opening
             continue
         if fingerprint(mounts) == before:
@@ -59,10 +66,12 @@ def read_mounts(mounts: Collection[Mount], names: Collection[str]) -> dict[str, 
     raise TransientError(f"the files in {where} keep changing while they are read")
 
 
-def _read(mounts: Collection[Mount], names: Collection[str]) -> dict[str, Found]:
+def _read(
+    mounts: Collection[Mount], names: Collection[str], is_login: IsLogin | None
+) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for path in _files(mounts):
-        for name, value in _keys_in(path, names):
+        for name, value in _keys_in(path, names, is_login):
             other = found.setdefault(name, Found(value, path))
             if other.value != value:
                 raise ConfigurationError(
@@ -93,7 +102,9 @@ def _files(mounts: Collection[Mount]) -> Iterator[str]:
                 yield path
 
 
-def _keys_in(path: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
+def _keys_in(
+    path: str, names: Collection[str], is_login: IsLogin | None
+) -> Iterator[tuple[str, str]]:
     name = os.path.basename(path).upper()
     content = _content(path)
     if name in names:
@@ -105,12 +116,23 @@ def _keys_in(path: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
             raise ConfigurationError(f"{path} is no file of a key", hint="one key and its newline")
         yield name, value.rstrip("\r\n")
     elif content.lstrip()[:1] == b"{" and len(content) <= LARGEST_BYTES:
-        yield from _keys_in_json(content, path, names)
+        yield from _keys_in_json(content.decode(errors="replace"), path, names, is_login)
 
 
-def _keys_in_json(content: bytes, path: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
-    document = parse_document(content.decode(errors="replace"), path, only_json=True)
+def _keys_in_json(
+    text: str, path: str, names: Collection[str], is_login: IsLogin | None
+) -> Iterator[tuple[str, str]]:
+    try:
+        document = parse_document(text, path, only_json=True)
+    except ConfigurationError as error:
+        if is_login is None:
+            raise
+        hint = "mount the key file whole, as it was downloaded"
+        raise CredentialsError(error.message, hint=hint) from error
     if not isinstance(document, dict):
+        return
+    if is_login is not None and is_login(document):
+        yield path, text
         return
     for key, value in document.items():
         if key.upper() not in names or value is None:
