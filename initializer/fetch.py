@@ -14,7 +14,7 @@ from initializer.crew import Crew, Work
 from initializer.large import MOST_BEGINNINGS, RANGE_BYTES, LargeFile
 from initializer.plan import Fetch, MakeDirectory, Placed
 from initializer.source import Source
-from initializer.state import State
+from initializer.state import Notes
 from initializer.verify import untrusted
 from lighterman.checksums import algorithm_of, checksum, new_sum
 from lighterman.clock import Clock
@@ -43,7 +43,7 @@ class Fetcher:
     def __init__(
         self,
         sources: Sequence[Source],
-        states: Sequence[State],
+        states: Sequence[Notes],
         *,
         budget: Budget,
         attempts: Attempts,
@@ -130,7 +130,7 @@ class Fetcher:
         """Whether another sum than the listing's means that the bytes are wrong."""
         return self._sources[item.store].checksums.are_meant(item.key)
 
-    def state(self, item: Fetch) -> State:
+    def state(self, item: Fetch) -> Notes:
         """The notes of the destination that ``item`` goes to."""
         return self._states[item.root]
 

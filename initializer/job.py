@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ from initializer.disk import DestinationsDisk
 from initializer.entries import Entry, Pair
 from initializer.fetch import Fetcher
 from initializer.large import RANGE_BYTES
-from initializer.source import Source
+from initializer.source import Opened, Source
 from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed
 from initializer.verify import Checksums
@@ -38,33 +38,47 @@ _WORKER_BYTES: Final = 1024 * 1024
 _STOPPED: Final = "start it again on the same volume: it goes on from here"
 
 
-def carry_out(entries: Sequence[Entry], context: Context) -> None:
+def carry_out(entries: Sequence[Entry], context: Context, opened: Opened | None = None) -> None:
     """
-    Bring all entries. In a thread of its own, since a thread that is inside a store's request hears no
-    signal: told to stop, this returns soon whatever a server does, with ``DeadlineError``.
+    Bring all entries; from the store that is ``opened`` already, where there is one and all are of it.
+    Told to stop, this returns soon whatever a server does, with ``DeadlineError``.
+    """
+    in_a_thread(_Job(entries, context, opened).run, context)
+
+
+def in_a_thread(work: Callable[[], None], context: Context) -> None:
+    """
+    ``work()`` in a thread of its own, since a thread that is inside a store's request hears no signal. An
+    exception that comes from without (Ctrl-C, where nobody handles it) tells the work to stop.
     """
     ended = threading.Event()
     errors: list[BaseException] = []
 
-    def work() -> None:
+    def run() -> None:
         try:
-            _Job(entries, context).run()
+            work()
         except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
         finally:
             ended.set()
 
-    threading.Thread(target=work, name="init", daemon=True).start()
-    while not context.clock.wait(_LOOK_SECONDS, ended):
-        if context.stop.is_set() and not context.clock.wait(HALT_SECONDS + 1, ended):
-            raise DeadlineError("told to stop while a request hung", hint=_STOPPED)
+    threading.Thread(target=run, name="init", daemon=True).start()
+    try:
+        while not context.clock.wait(_LOOK_SECONDS, ended):
+            if context.stop.is_set() and not context.clock.wait(HALT_SECONDS + 1, ended):
+                raise DeadlineError("told to stop while a request hung", hint=_STOPPED)
+    except KeyboardInterrupt:
+        context.stop.set()
+        context.clock.wait(HALT_SECONDS + 1, ended)
+        raise
     if errors:
         raise errors[0]
 
 
 class _Job:
-    def __init__(self, entries: Sequence[Entry], context: Context) -> None:
+    def __init__(self, entries: Sequence[Entry], context: Context, opened: Opened | None) -> None:
         self._context = context
+        self._opened = opened
         self._attempts = Attempts(
             context.settings.retry_seconds, context.clock, context.tally, context.stop
         )
@@ -94,6 +108,9 @@ class _Job:
                 destination.is_tidy = True
 
     def _source(self, name: str, held: ExitStack) -> Source:
+        if self._opened:
+            store = self._opened.store
+            return Source(store, self._opened.pace, Checksums(store, self._attempts))
         asked = max(entry.workers for entry in self._entries if entry.connection == name)
         workers = min(asked, self._most_workers)  # a pool of sockets takes memory for each
         store = open_store(
@@ -140,7 +157,7 @@ class _Job:
         fetcher = Fetcher(
             sources,
             states,
-            budget=Budget(context.settings.memory_bytes),
+            budget=self._opened.budget if self._opened else Budget(context.settings.memory_bytes),
             attempts=self._attempts,
             tally=context.tally,
             clock=context.clock,

@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 from initializer.verify import Checksums
 from lighterman.stores.contract import Key, Store
+from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
+
+
+class Opened(NamedTuple):
+    """A store that is open already, and what its transfers share with those of others."""
+
+    store: Store
+    pace: Pace
+    budget: Budget
 
 
 class Source(NamedTuple):

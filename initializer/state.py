@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from initializer.plan import Placed
 from lighterman.log import get_logger
@@ -36,6 +36,31 @@ class Half(NamedTuple):
     etag: str
     range_bytes: int
     done: bytes
+
+
+class Notes(Protocol):
+    """What the fetcher notes while it works, and asks for."""
+
+    def half(self, path: str) -> Half | None: ...
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None: ...
+    def note_half(self, path: str, half: Half) -> None: ...
+    def forget_half(self, path: str) -> None: ...
+
+
+class NoNotes:
+    """Of a destination that is to hold nothing but what was asked for: nothing is known, or noted."""
+
+    def half(self, path: str) -> Half | None:  # noqa: ARG002  # as in Notes
+        return None
+
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
+        """It is in its place, and that is all."""
+
+    def note_half(self, path: str, half: Half) -> None:
+        """Nobody would go on with it."""
+
+    def forget_half(self, path: str) -> None:
+        """There is none."""
 
 
 class State:

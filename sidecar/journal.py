@@ -55,6 +55,7 @@ class Journal:
         self,
         directory: str,
         destination: str,
+        file: journal_file.JournalFile | journal_file.NoFile,
         *,
         after: Callable[[str], None] | None = None,
     ) -> None:
@@ -64,8 +65,8 @@ class Journal:
         self._guard = threading.Lock()
         self._waiting: list[list[Row]] = []
         self._waiting_guard = threading.Lock()
-        self._file = journal_file.JournalFile(directory, destination)
-        self._database = self._file.database
+        self._file = file
+        self._database = file.database
         self._pending = {path for (path,) in self._read("SELECT path FROM uploads")}
         self.fresh = not self._pending and not self._read("SELECT 1 FROM synced LIMIT 1")
 
@@ -81,7 +82,14 @@ class Journal:
         ``CannotWriteError`` if the directory can't be written, ``ConfigurationError`` if another
         process has this journal open.
         """
-        return cls(directory, destination, after=after)
+        return cls(
+            directory, destination, journal_file.JournalFile(directory, destination), after=after
+        )
+
+    @classmethod
+    def in_memory(cls, destination: str) -> "Journal":
+        """A journal that ends with this process: for a file or two that nobody would go on with."""
+        return cls("", destination, journal_file.NoFile())
 
     def close(self) -> None:
         """Let the next process have it."""

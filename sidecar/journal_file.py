@@ -154,6 +154,23 @@ class JournalFile:
             self.path.with_name(NAME + suffix).unlink(missing_ok=True)
 
 
+class NoFile:
+    """A database in memory, for a journal that nothing is to be found in later."""
+
+    def __init__(self) -> None:
+        self.database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self.database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Let it go."""
+        self.database.close()
+
+    @contextlib.contextmanager
+    def mapped_errors(self) -> Iterator[None]:
+        """There is no disk to have trouble with."""
+        yield
+
+
 class DamagedError(sqlite3.DatabaseError):
     """SQLite's own check found the database inconsistent."""
 

@@ -31,8 +31,9 @@ class Done(NamedTuple, Generic[T]):
 
 class Loop:
     """
-    The main thread's. Signals, readable descriptors and what other threads post are turned into calls,
+    One thread's. Signals, readable descriptors and what other threads post are turned into calls,
     made one after the other in ``turn``. Use it as a context: signal handlers are put back at its end.
+    Only a loop that catches signals has to be the main thread's.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Loop:
         self._poll.register(self._reader, select.POLLIN)
         self._is_awake = False
         self._handlers: dict[int, Any] = {}
-        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._wakeup: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,8 @@ class Loop:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup)
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(self._wakeup)
         # The pipe stays open: a thread that is still at work may yet post to it.
 
     def catch(self, number: int, call: Callable[[int], object]) -> None:
@@ -59,6 +61,8 @@ class Loop:
         def handler(caught: int, _frame: FrameType | None) -> None:
             self._calls.append(lambda: call(caught))
 
+        if self._wakeup is None:
+            self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._handlers.setdefault(number, signal.signal(number, handler))
 
     def listen(self, descriptor: int) -> None:

@@ -71,10 +71,15 @@ class Service:
         clock: Clock,
         tally: Tally,
         device: int,
-        told: threading.Event,
+        told: threading.Event | None,
         main: Main | None = None,
+        pace: Pace | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """``told`` is set when a signal to stop came before this could listen to them."""
+        """
+        ``told`` is set when a signal to stop came before this could listen to them; ``None`` where signals
+        are another's affair. ``pace`` and ``budget`` are given where they are shared with others.
+        """
         self._options = options
         self._store = store
         self._journal = journal
@@ -98,8 +103,8 @@ class Service:
             settings=settings,
             clock=clock,
             attempts=self._attempts,
-            pace=Pace(options.workers + PART_THREADS),
-            budget=Budget(settings.memory_bytes),
+            pace=pace or Pace(options.workers + PART_THREADS),
+            budget=budget or Budget(settings.memory_bytes),
             tally=tally,
             part_threads=PART_THREADS,
         )
@@ -143,7 +148,8 @@ class Service:
         Until everything of the final walk is in the bucket. Raises the first failure that stayed, or
         ``DeadlineError`` when the grace was over before, or a second SIGTERM came.
         """
-        self._end.listen(self._loop, self._told)
+        if self._told is not None:
+            self._end.listen(self._loop, self._told)
         self._spawn("start", self._begin, self._begun)
         readable: set[int] = set()
         while True:
