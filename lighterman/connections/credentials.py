@@ -1,44 +1,61 @@
-"""The login of an S3 connection over time: mounted files are read again when they change."""
+"""The login of a connection over time: mounted files are read again when they change."""
 
 import threading
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, Protocol, TypeVar
 
 from lighterman.clock import Clock, SystemClock
 from lighterman.connections.login import S3Login, other_client_kwargs, resolve
-from lighterman.connections.model import Connection
+from lighterman.connections.model import Connection, Mount
 from lighterman.connections.mounted import Fingerprint, fingerprint, read_mounts
 from lighterman.connections.names import S3_NAMES
 from lighterman.connections.sources import FROM_FILES
 from lighterman.errors import CredentialsError, LightermanError
 from lighterman.log import get_logger
 
-__all__ = ["LOOK_EVERY_SECONDS", "S3Login", "S3Logins", "other_client_kwargs"]
+__all__ = ["LOOK_EVERY_SECONDS", "Login", "Logins", "S3Login", "S3Logins", "other_client_kwargs"]
 
 LOOK_EVERY_SECONDS: Final = 1.0
 """Mounted files are looked at no oftener; the kubelet itself needs up to a minute to replace them."""
 
 
-class S3Logins:
+class Login(Protocol):
+    """How to log in, at one moment. Two equal logins are interchangeable."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for logs and errors."""
+        ...
+
+
+L = TypeVar("L", bound=Login)
+
+
+class Logins(Generic[L]):
     """
     The login of a connection, always the current one. Mounted files are read again when they change; while
     they are gone or half replaced, the last good login stays. Safe to share among threads.
+
+    ``read`` finds the login in the given mounts and wherever else it may be.
     """
 
     def __init__(
-        self, connection: Connection, environ: Mapping[str, str], clock: Clock | None = None
+        self,
+        connection: Connection,
+        read: Callable[[list[Mount]], L],
+        clock: Clock | None = None,
     ) -> None:
         self._connection = connection
-        self._environ = environ
+        self._read_from = read
         self._clock = clock or SystemClock()
         mounts = (connection.secret, connection.config_map)
         self._mounts = [mount for mount in mounts if mount and mount.mount_path]
         self._lock = threading.Lock()
-        self._login: S3Login | None = None
+        self._login: L | None = None
         self._seen: Fingerprint | None = None
         self._look_at_seconds = 0.0
 
-    def current(self) -> S3Login:
+    def current(self) -> L:
         """
         The login as of at most ``LOOK_EVERY_SECONDS`` ago. The first call raises ``CredentialsError`` for a
         login of which a part is missing, ``ConfigurationError`` for a setting that is malformed.
@@ -51,7 +68,7 @@ class S3Logins:
                 return self._look()
             return self._login
 
-    def refreshed(self) -> S3Login:
+    def refreshed(self) -> L:
         """The login as of now: to be asked when the store has just refused the current one."""
         with self._lock:
             return self._look()
@@ -59,7 +76,7 @@ class S3Logins:
     def _is_due(self) -> bool:
         return bool(self._mounts) and self._clock.monotonic() >= self._look_at_seconds
 
-    def _look(self) -> S3Login:
+    def _look(self) -> L:
         self._look_at_seconds = self._clock.monotonic() + LOOK_EVERY_SECONDS
         login = self._login
         if login is None:
@@ -82,7 +99,7 @@ class S3Logins:
             )
         return login
 
-    def _replacement(self, login: S3Login) -> S3Login:
+    def _replacement(self, login: L) -> L:
         replacement = self._read()
         if login.source.startswith(FROM_FILES) and not replacement.source.startswith(FROM_FILES):
             raise CredentialsError(f"no login in the {login.source} any more")
@@ -92,10 +109,21 @@ class S3Logins:
             )
         return replacement
 
-    def _read(self) -> S3Login:
+    def _read(self) -> L:
         try:
-            found = read_mounts(self._mounts, S3_NAMES)
-            return resolve(self._connection, self._mounts, found, self._environ)
+            return self._read_from(self._mounts)
         except LightermanError as error:
             error.connection = error.connection or self._connection.name
             raise
+
+
+class S3Logins(Logins[S3Login]):
+    """The login of an ``s3`` connection."""
+
+    def __init__(
+        self, connection: Connection, environ: Mapping[str, str], clock: Clock | None = None
+    ) -> None:
+        def read(mounts: list[Mount]) -> S3Login:
+            return resolve(connection, mounts, read_mounts(mounts, S3_NAMES), environ)
+
+        super().__init__(connection, read, clock)

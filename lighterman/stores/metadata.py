@@ -64,7 +64,8 @@ def rfc_3339(mtime_ns: int) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
-    return f"{moment:%m-%dT%H:%M:%S}".join((f"{moment.year:04d}-", f"{fraction}Z"))
+    # Not %Y, which writes the year 1 as 1.
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def parsed_rfc_3339(text: str) -> int | None:

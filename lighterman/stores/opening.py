@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from lighterman.connections.model import Connection
-from lighterman.errors import ConfigurationError
 from lighterman.stores.contract import Store
 from lighterman.transfer.settings import TransferSettings
 
@@ -31,9 +30,11 @@ def open_store(
             from lighterman.stores.volume import open_volume
 
             return open_volume(connection)
-        case kind:
-            raise ConfigurationError(
-                f"connection {connection.name!r} is of kind {kind}, which is not there yet",
-                hint="use a connection of kind s3, volume_claim or host_path",
-                connection=connection.name,
-            )
+        case "gcs":
+            from lighterman.stores.gcs import open_gcs
+
+            return open_gcs(connection, environ, settings, concurrency=concurrency)
+        case "wasb":
+            from lighterman.stores.azure import open_azure
+
+            return open_azure(connection, environ, settings, concurrency=concurrency)

@@ -480,12 +480,3 @@ def test_a_connection_without_a_bucket_is_refused(through, opened, bucket):
 
     with pytest.raises(ConfigurationError, match="no bucket"):
         opened(connection)
-
-
-@pytest.mark.parametrize("kind", ["gcs", "wasb"])
-def test_other_clouds_are_not_there_yet(through, opened, kind):
-    """The other kinds decode, and say clearly at use that they are not there yet."""
-    with pytest.raises(ConfigurationError, match=f"{kind}, which is not there yet") as caught:
-        opened(msgspec.structs.replace(through(), kind=kind))
-
-    assert isinstance(caught.value, LightermanError)
