@@ -7,7 +7,7 @@ import pytest
 from servers.buckets import S3Bucket
 
 from lighterman.connections.model import Bucket
-from lighterman.errors import ConfigurationError, CredentialsError, LightermanError
+from lighterman.errors import ConfigurationError, CredentialsError
 from lighterman.stores.contract import Attributes, Key, Part
 
 MIB = 1024 * 1024
