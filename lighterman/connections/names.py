@@ -86,6 +86,42 @@ class GcsNames:
     CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE",)
 
 
+class AzureNames:
+    """The contract's names of Azure's keys, each with its aliases in the order in which they count."""
+
+    CONNECTION_STRING: Final = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_CONNECTION_STRING")
+    # AZURE_STORAGE_ACCOUNT_NAME, …_ACCOUNT_KEY and those of the principal with STORAGE in them: adlfs's, which
+    # ZenML stands on; …_ACCESS_KEY: KServe's.
+    ACCOUNT: Final = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME")
+    KEY: Final = (
+        "AZURE_STORAGE_KEY",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCESS_KEY",
+    )
+    SAS: Final = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_SAS_TOKEN")
+    TENANT: Final = ("AZURE_TENANT_ID", "AZURE_STORAGE_TENANT_ID")
+    CLIENT: Final = ("AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID")
+    CLIENT_SECRET: Final = ("AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
+    TOKEN_FILE: Final = ("AZURE_FEDERATED_TOKEN_FILE",)
+    AUTHORITY: Final = ("AZURE_AUTHORITY_HOST",)
+
+
+ZENML_AZURE_NAMES: Final = {
+    "CONNECTION_STRING": "AZURE_STORAGE_CONNECTION_STRING",
+    "ACCOUNT_NAME": "AZURE_STORAGE_ACCOUNT_NAME",
+    "ACCOUNT_KEY": "AZURE_STORAGE_ACCOUNT_KEY",
+    "SAS_TOKEN": "AZURE_STORAGE_SAS_TOKEN",
+    "TENANT_ID": "AZURE_STORAGE_TENANT_ID",
+    "CLIENT_ID": "AZURE_STORAGE_CLIENT_ID",
+    "CLIENT_SECRET": "AZURE_STORAGE_CLIENT_SECRET",
+}
+"""
+What ZenML's secret for Azure names its values (``AzureSecretSchema``), and what they are called elsewhere. So plain,
+they are looked for in mounted files only; its older secrets have them without the underscore.
+"""
+
+
 def _all_of(names: type) -> frozenset[str]:
     return frozenset(
         name
@@ -100,3 +136,9 @@ S3_NAMES: Final = _all_of(S3Names)
 """All of them: what is looked for in mounted files."""
 GCS_NAMES: Final = _all_of(GcsNames)
 """The same for GCS; its key file is found by what it holds."""
+AZURE_NAMES: Final = _all_of(AzureNames)
+"""The same for Azure, without ZenML's plain ones."""
+AZURE_FILE_NAMES: Final = AZURE_NAMES.union(
+    ZENML_AZURE_NAMES, (name.replace("_", "") for name in ZENML_AZURE_NAMES)
+)
+"""All that are looked for in files that are mounted for Azure."""
