@@ -19,6 +19,8 @@ from lighterman.stores.s3.failures import Failure
 from lighterman.stores.s3.login import Login
 
 UPLOAD_CALLS: Final = ("PutObject", "CreateMultipartUpload", "UploadPart", "CopyObject")
+_PART_COPY: Final = "UploadPartCopy"
+_CUSTOMER_KEY: Final = "SSECustomer"
 _OWN: Final = {"Bucket", "Key", "Body", "UploadId", "PartNumber", "CopySource"}
 """Parameters that are the call's own."""
 
@@ -92,6 +94,8 @@ class Client:
         self._client.close()
 
     def _extras(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        if operation == _PART_COPY:
+            return parameters | self._customer_key() | self._payer(operation)
         if operation not in self._accepted:
             return parameters | self._payer(operation)
         accepted = self._accepted[operation]
@@ -101,9 +105,17 @@ class Client:
         merged = parameters | extras | self._payer(operation)
         if isinstance(extras.get("Metadata"), dict):
             merged["Metadata"] = {**extras["Metadata"], **parameters.get("Metadata", {})}  # type: ignore[dict-item]  # botocore checks it
-        if operation == "CopyObject" and "Tagging" in extras:
-            merged["TaggingDirective"] = "REPLACE"
+        if operation == "CopyObject":
+            merged |= self._customer_key()
+            if "Tagging" in extras:
+                merged["TaggingDirective"] = "REPLACE"
         return merged
+
+    def _customer_key(self) -> dict[str, object]:
+        """The customer's own key, for what is copied and for what it becomes."""
+        kwargs = self._settings.write_kwargs
+        key = {name: value for name, value in kwargs.items() if name.startswith(_CUSTOMER_KEY)}
+        return key | {f"CopySource{name}": value for name, value in key.items()}
 
     def _payer(self, operation: str) -> dict[str, str]:
         if self._settings.requester_pays and "RequestPayer" in self._parameters(operation):

@@ -24,6 +24,7 @@ from lighterman.stores.network import (
     check_bundle,
     proxy_for,
 )
+from lighterman.stores.s3.kwargs import check_config_kwargs
 
 MOST_TIMEOUT_SECONDS: Final = 86_400.0
 """Far below what sockets take (2**31 ms)."""
@@ -127,6 +128,7 @@ def configured(
 ) -> S3Settings:
     """Everything that the connection, its login and the environment say, decided. ``ConfigurationError``."""
     options = connection.options
+    check_config_kwargs(connection)
     config = dict(options.config_kwargs)
     bucket, prefix = _bucket_and_prefix(connection)
     region = region or _text(config, "region_name") or DEFAULT_REGION

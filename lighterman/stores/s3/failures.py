@@ -24,6 +24,10 @@ from lighterman.errors import (
 from lighterman.stores.failures import Place
 
 
+class OtherRegionError(ConfigurationError):
+    """The bucket is in another region than was asked, and the answer didn't name it (78)."""
+
+
 class Failure(NamedTuple):
     """One answer that is no success."""
 
@@ -171,7 +175,7 @@ def _of_region(place: Place, failure: Failure, bucket: str, said: str) -> _Meani
     if not is_another:
         message = f"{bucket} is not in region {place.region} ({said})"
         hint = "set the connection's region (AWS_REGION, or options.region) to the bucket's"
-        return ConfigurationError, message, hint
+        return OtherRegionError, message, hint
     message = f"{bucket} is in region {failure.region}, not in {place.region} ({said})"
     return ConfigurationError, message, f"set the connection's region to {failure.region}"
 

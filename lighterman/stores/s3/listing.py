@@ -1,21 +1,19 @@
 """ListObjectsV2, exact to the key: asked for URL-quoted, since XML can't hold every character of a key."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote_plus
 
 from lighterman.errors import ConfigurationError, TransientError
 from lighterman.stores.contract import ETag, Key, Listed
 from lighterman.stores.s3 import etags
-from lighterman.stores.s3.configuration import is_aws
-from lighterman.stores.s3.wire import Wire
+from lighterman.stores.s3.archives import is_archived
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_ARCHIVES: Final = {"GLACIER", "DEEP_ARCHIVE"}
 _PAGE_KEYS: Final = "1000"
 _NOT_IN_XML: Final = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F])|0*(?:[0-8]|1[124-9]|2\d|3[01]));"
@@ -23,18 +21,25 @@ _NOT_IN_XML: Final = re.compile(
 """Characters that XML 1.0 has no form for (section 2.2)."""
 
 
-def pages(wire: Wire, prefix: str, endpoint: str) -> Iterator[list[Listed]]:
-    """Every object whose key starts with ``prefix``, a page of up to 1,000 at a time."""
+Ask: TypeAlias = Callable[[Mapping[str, str], Mapping[str, str]], bytes]
+"""Sends a GET of the bucket with this query and these headers; gives the answer's body."""
+
+
+def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Listed]]:
+    """
+    Every object whose key starts with ``prefix``, a page of up to 1,000 at a time. ``tells_restores`` where
+    the store, asked for it, tells in the listing which archived objects were restored: AWS does, others
+    may refuse the question.
+    """
     query = {
         "list-type": "2",
         "encoding-type": "url",
         "max-keys": _PAGE_KEYS,
         "prefix": prefix,
     }
-    # Whether an archived object was restored is told on request only, and only by AWS.
-    headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if is_aws(endpoint) else {}
+    headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if tells_restores else {}
     while True:
-        page, token = parsed(wire.call("GET", "", query, headers).body)
+        page, token = parsed(ask(query, headers))
         yield page
         if not token:
             return
@@ -78,11 +83,10 @@ def _listed(item: "Element", space: str, *, is_quoted: bool) -> Listed:
         int(fields["Size"]),
         ETag(etag),
         datetime.fromisoformat(fields["LastModified"]).timestamp(),
-        archived=fields.get("StorageClass") in _ARCHIVES and not _is_restored(item, space),
+        archived=is_archived(fields.get("StorageClass"), _restored_until(item, space)),
         checksum=etags.checksum_of(etag),
     )
 
 
-def _is_restored(item: "Element", space: str) -> bool:
-    status = item.find(f"{space}RestoreStatus")
-    return status is not None and bool(status.findtext(f"{space}RestoreExpiryDate"))
+def _restored_until(item: "Element", space: str) -> str | None:
+    return item.findtext(f"{space}RestoreStatus/{space}RestoreExpiryDate")

@@ -1,20 +1,22 @@
 """A bucket as a store: which engine does what, and what happens when the login changes."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
+
+import msgspec
 
 from lighterman.connections.credentials import S3Login, S3Logins
 from lighterman.connections.model import Connection
 from lighterman.errors import (
     CredentialsError,
-    LightermanError,
     SlowDownError,
     SourceChangedError,
     SourceMissingError,
     TransientError,
 )
+from lighterman.stores.advice import Advice
 from lighterman.stores.contract import (
     Attributes,
     Digest,
@@ -27,18 +29,22 @@ from lighterman.stores.contract import (
     Window,
 )
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
-from lighterman.stores.s3 import etags, listing, uploads
+from lighterman.stores.s3 import etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
-from lighterman.stores.s3.configuration import S3Settings, configured
+from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
+from lighterman.stores.s3.failures import OtherRegionError
 from lighterman.stores.s3.keys import obstore_takes
-from lighterman.stores.s3.login import login_of, region_of
+from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
-from lighterman.stores.s3.wire import Wire, attributes_of
+from lighterman.stores.s3.stats import named_region, stat
+from lighterman.stores.s3.wire import Wire
 from lighterman.transfer.settings import TransferSettings
 
 T = TypeVar("T")
 
 SMALL_WRITE_BYTES: Final = 8 * 1024 * 1024
+RENEW_EVERY_SECONDS: Final = 30.0
+"""A refused login that the SDK made is looked for anew no oftener: a refusal may be of what it may do."""
 CALL_MEMORY_BYTES: Final = 2 * 1024 * 1024
 """A small write holds its whole body (1 MiB) and what the socket has of it; the rest streams in less."""
 
@@ -76,12 +82,12 @@ def open_s3(
 class _Engines:
     """All that talks to the bucket with one login."""
 
-    def __init__(self, login: S3Login, settings: S3Settings) -> None:
-        self.of = login
+    def __init__(self, of: S3Login, settings: S3Settings, login: Login) -> None:
+        self.of = of
         self.settings = settings
-        self._login = login_of(login, settings)
-        self.wire = Wire(settings, self._login)
-        self.objects = Objects(S3Dialect(settings, self._login))
+        self.login = login
+        self.wire = Wire(settings, login)
+        self.objects = Objects(S3Dialect(settings, login))
         self._lock = threading.Lock()
         self._client: Client | None = None
         if settings.client_kwargs or settings.config_kwargs:
@@ -90,7 +96,7 @@ class _Engines:
     def client(self) -> Client:
         with self._lock:
             if self._client is None:
-                self._client = Client(self.settings, self._login)
+                self._client = Client(self.settings, self.login)
             return self._client
 
     def close(self) -> None:
@@ -102,7 +108,6 @@ class _Engines:
 class S3Store:
     """One bucket of S3 or of what speaks its protocol."""
 
-    limits = uploads.LIMITS
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = CALL_MEMORY_BYTES
 
@@ -119,20 +124,34 @@ class S3Store:
         self._copy_limit_bytes = copy_limit_bytes
         self._copy_part_bytes = copy_part_bytes
         self._lock = threading.Lock()
-        login = logins.current()
-        self._engines = _Engines(login, configure(login))
+        self._renewing = threading.Lock()
+        self._renew_at_seconds = 0.0
+        self._engines = self._made(logins.current())
         settings = self._engines.settings
+        self.limits = uploads.limits_at(settings.endpoint)
         self.connection = settings.connection
         self.prefix = settings.prefix
         self.destination = f"{settings.endpoint}/{settings.bucket}"
 
     def pages(self, prefix: str) -> Iterator[list[Listed]]:
         # Each page is a call of its own: one that fails is asked for again by whoever goes on.
-        engines = self._current()
-        return listing.pages(engines.wire, prefix, engines.settings.endpoint)
+        def ask(query: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+            return self._with_login(
+                lambda engines: engines.wire.call("GET", "", query, headers).body
+            )
+
+        tells_restores = is_aws(self._engines.settings.endpoint)
+        for page in listing.pages(ask, prefix, tells_restores=tells_restores):
+            yield page if tells_restores else [self._looked_at(item) for item in page]
+
+    def _looked_at(self, item: Listed) -> Listed:
+        """An archived object may have been restored, which only AWS tells in a listing."""
+        if not item.archived or self.stat(item.key).archived:
+            return item
+        return msgspec.structs.replace(item, archived=False)
 
     def stat(self, key: Key) -> Stat:
-        return self._with_login(lambda engines: self._stat(engines, key))
+        return self._with_login(lambda engines: stat(engines.wire, engines.settings, key))
 
     def read_into(
         self,
@@ -169,7 +188,7 @@ class S3Store:
 
     def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
         def copy(engines: _Engines) -> ETag:
-            found = self._stat(engines, source)
+            found = stat(engines.wire, engines.settings, source)
             if found.etag != etag:  # Ceph ignores the condition of the copy itself
                 raise SourceChangedError(
                     f"{source!r} is another object by now", connection=self.connection, key=source
@@ -189,7 +208,7 @@ class S3Store:
                 made = uploads.copy_by_parts(
                     *arguments, size_bytes=size_bytes, part_bytes=self._copy_part_bytes
                 )
-            return made or self._stat(engines, target).etag
+            return made or stat(engines.wire, engines.settings, target).etag
 
         return self._with_login(copy)
 
@@ -225,7 +244,7 @@ class S3Store:
                 # It may have been done before its answer was lost; Ceph answers 500 when it's no more.
                 uploads.sent_parts(engines.client(), key, upload_id)
                 raise
-            return made or self._stat(engines, key).etag
+            return made or stat(engines.wire, engines.settings, key).etag
 
         return self._with_login(finish)
 
@@ -255,6 +274,13 @@ class S3Store:
             return etags.of_content(window) == listed.etag
         return etags.of_content_by_parts(window, part_bytes) == listed.etag
 
+    @property
+    def login_source(self) -> str:
+        return self._engines.settings.login
+
+    def advice(self, prefix: str) -> list[Advice]:
+        return self._with_login(lambda engines: [lifecycle.advice(engines.wire, prefix)])
+
     def close(self) -> None:
         self._engines.close()
 
@@ -265,48 +291,44 @@ class S3Store:
         with self._lock:
             if login != self._engines.of:
                 # The engines before go when the calls that still use them are done.
-                self._engines = _Engines(login, self._configure(login))
+                self._engines = self._made(login)
             return self._engines
+
+    def _made(self, login: S3Login) -> _Engines:
+        settings = self._configure(login)
+        return _Engines(login, settings, login_of(login, settings))
 
     def _with_login(self, action: Callable[[_Engines], T]) -> T:
         engines = self._current()
         try:
-            return action(engines)
+            return self._called(engines, action)
         except CredentialsError:
-            self._logins.refreshed()
-            renewed = self._current()
-            if renewed is engines:
+            renewed = self._renewed(engines)
+            if renewed is None:
                 raise
-        return action(renewed)  # refused while the mounted login was being replaced
+        return self._called(renewed, action)
 
-    def _stat(self, engines: _Engines, key: Key) -> Stat:
+    def _called(self, engines: _Engines, action: Callable[[_Engines], T]) -> T:
         try:
-            answer = engines.wire.call("HEAD", key, headers=engines.settings.customer_key_headers)
-        except LightermanError as error:
-            raise self._reason(engines, key, error) from error
-        headers = answer.headers
-        encryption = headers.get("x-amz-server-side-encryption", "")
-        customer = headers.get("x-amz-server-side-encryption-customer-algorithm")
-        is_md5 = not encryption.startswith("aws:kms") and not customer
-        etag = headers.get("etag", "").strip('"')
-        return Stat(
-            key,
-            int(headers.get("content-length", "0")),
-            ETag(etag),
-            parsedate_to_datetime(headers["last-modified"]).timestamp(),
-            attributes_of(headers),
-            checksum=etags.checksum_of(etag) if is_md5 else None,
-        )
+            return action(engines)
+        except OtherRegionError as error:
+            raise named_region(engines.wire, error) from error
 
-    def _reason(self, engines: _Engines, key: Key, error: LightermanError) -> LightermanError:
-        """A HEAD's answer has no body to say why: ask for what has one."""
-        if not isinstance(error, (SourceMissingError, CredentialsError)):
-            return error
-        try:
-            if isinstance(error, SourceMissingError):
-                engines.wire.call("GET", "", {"list-type": "2", "max-keys": "0"})
-            else:
-                engines.wire.call("GET", key, headers={"range": "bytes=0-0"})
-        except LightermanError as better:
-            return error if isinstance(better, type(error)) and not better.hint else better
-        return error
+    def _renewed(self, refused: _Engines) -> _Engines | None:
+        """Engines with another login than the refused one: it was replaced, or ended before its time."""
+        self._logins.refreshed()
+        current = self._current()
+        if current is not refused:
+            return current
+        with self._renewing:
+            if self._engines is not refused:
+                return self._engines
+            now_seconds = time.monotonic()
+            if now_seconds < self._renew_at_seconds:
+                return None
+            self._renew_at_seconds = now_seconds + RENEW_EVERY_SECONDS
+            other = refused.login.others()
+            if other is None:
+                return None
+            self._engines = _Engines(refused.of, refused.settings, other)
+            return self._engines

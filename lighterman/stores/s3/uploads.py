@@ -2,6 +2,7 @@
 
 import math
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from lighterman.errors import (
     CannotWriteError,
@@ -27,9 +28,18 @@ from lighterman.stores.windows import WindowBody
 MIB: Final = 1024 * 1024
 LIMITS: Final = UploadLimits(5 * MIB, 5 * 1024 * MIB, 10_000)
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+_FEWER_PARTS: Final = {".scw.cloud": 1_000}
+"""Stores that take fewer: https://www.scaleway.com/en/docs/object-storage/api-cli/multipart-uploads/"""
 COPY_LIMIT_BYTES: Final = 5 * 1024 * MIB
 """CopyObject takes no more (API reference, CopyObject); above it the copy goes by parts."""
 COPY_PART_BYTES: Final = 512 * MIB
+
+
+def limits_at(endpoint: str) -> UploadLimits:
+    """The limits of whoever answers at that endpoint."""
+    host = urlsplit(endpoint).hostname or ""
+    parts = next((n for end, n in _FEWER_PARTS.items() if host.endswith(end)), LIMITS.most_parts)
+    return LIMITS._replace(most_parts=parts)
 
 
 def object_parameters(attributes: Attributes, key: str) -> dict[str, Any]:

@@ -99,22 +99,20 @@ class Wire:
         if query:
             pairs = (f"{quote(k, safe='-._~')}={quote(v, safe='-._~')}" for k, v in query.items())
             url += "?" + "&".join(pairs)
-        plain = {
-            "user-agent": self._settings.network.user_agent,
-            "accept-encoding": "identity",
-            **headers,
-        }
+        # Not signed, since what is on the way changes it: Google's front end does, before it checks the rest.
+        unsigned = {"accept-encoding": "identity"}
+        plain = {"user-agent": self._settings.network.user_agent, **headers}
         if self._settings.requester_pays:
             plain["x-amz-request-payer"] = "requester"
         keys = self._login.keys()
         if keys is None:
-            return url, plain
+            return url, plain | unsigned
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 
         request = AWSRequest(method, url, headers=plain)
         S3SigV4Auth(keys, "s3", self._settings.region).add_auth(request)
-        return url, dict(request.headers.items())
+        return url, dict(request.headers.items()) | unsigned
 
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:
