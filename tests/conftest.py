@@ -6,15 +6,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from servers.accounts import Account, locked_moto
+from servers.azurite import Azurite, azurite_server
 from servers.buckets import S3Bucket, new_bucket_name
 from servers.certificates import Authority, make_authority
+from servers.containers import AzureContainer
+from servers.gcs import GcsBucket, GcsServer, gcs_server
 from servers.processes import moto_server
 from servers.proxy import Proxy
 from servers.rgw import Rgw, ceph_rgw
 
 from lighterman.connections.model import Connection
 
-AMBIENT = ("AWS_", "LIGHTERMAN_", "POLYAXON_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+AMBIENT = (
+    *("AWS_", "S3_", "STORAGE_CONFIG", "LIGHTERMAN_", "POLYAXON_"),
+    *("GOOGLE_", "GC_", "GCE_METADATA_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST"),
+    *("AZURE_", "IDENTITY_", "MSI_", "IMDS_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 KEPT = "LIGHTERMAN_TEST_"
 
 
@@ -28,6 +37,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(nowhere))
+    monkeypatch.setenv("AZURE_CONFIG_DIR", str(nowhere))
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +79,45 @@ def rgw_bucket(rgw: Rgw) -> S3Bucket:
     """A fresh bucket on Ceph RGW. Only for tests marked ``ceph``."""
     name = new_bucket_name()
     return S3Bucket(rgw.endpoint, name, rgw.access_key_id, rgw.secret_access_key).create()
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory) -> Iterator[GcsServer]:
+    """A GCS server: one process for each worker."""
+    with gcs_server(tmp_path_factory.mktemp("gcs") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def gcs_bucket(gcs: GcsServer) -> GcsBucket:
+    """A fresh bucket on the GCS server."""
+    return GcsBucket(gcs, new_bucket_name()).create()
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory) -> Iterator[Azurite]:
+    """Azurite: one process for each worker."""
+    with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture
+def azure_container(azurite: Azurite) -> AzureContainer:
+    """A fresh container on Azurite."""
+    return AzureContainer(azurite, new_bucket_name()).create()
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(tmp_path_factory, authority: Authority) -> Iterator[Azurite]:
+    """Azurite that speaks TLS by the authority's certificate, and takes bearer tokens."""
+    with azurite_server(tmp_path_factory.mktemp("azurite-tls"), authority) as server:
+        yield server
+
+
+@pytest.fixture
+def azure_tls_container(azurite_tls: Azurite, authority: Authority) -> AzureContainer:
+    """A fresh container on the Azurite that speaks TLS."""
+    return AzureContainer(azurite_tls, new_bucket_name(), str(authority.ca_bundle)).create()
 
 
 @pytest.fixture
