@@ -21,6 +21,9 @@ from servers.gcs_xml import XmlApi
 from servers.http_server import Call, Reply, json_reply, serve
 
 OWNER = "owner@tests.iam.gserviceaccount.com"
+AUDIENCE = "https://oauth2.googleapis.com/token"
+"""Of a request for an access token it is always this, wherever it is sent to:
+https://developers.google.com/identity/protocols/oauth2/service-account#jwt-claim-set."""
 
 
 class Face:
@@ -53,7 +56,7 @@ class Face:
     def _token(self, call: Call) -> Reply:
         form = dict(parse_qsl(call.body.whole().decode()))
         try:
-            return json_reply(self._access.grant(form, f"{call.base_url}{call.path}"))
+            return json_reply(self._access.grant(form, AUDIENCE))
         except GrantError as error:
             return json_reply(error.answer, 400)
 
