@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from lighterman.clock import Clock
+from lighterman.connections.credentials import Logins
 from lighterman.connections.gcs_keyfile import (
     KeyFile,
     checked,
@@ -71,9 +73,28 @@ class GcsLogin(msgspec.Struct, frozen=True, kw_only=True):
 _LOGIN_NAMES: Final = (GcsNames.CREDENTIALS_FILE, GcsNames.KEY_PATH, GcsNames.KEYFILE_DICT)
 
 
-def read_gcs_mounts(mounts: list[Mount]) -> dict[str, Found]:
-    """GCS's keys in mounted files; a mounted key file of any name stands under its path."""
-    return read_mounts(mounts, GCS_NAMES, is_key_file)
+class GcsLogins(Logins[GcsLogin]):
+    """
+    The login of a ``gcs`` connection. A key file that a key names is read again when it changes, like the
+    mounted ones: it is mounted too, by the pod in place of the catalog.
+    """
+
+    def __init__(
+        self, connection: Connection, environ: Mapping[str, str], clock: Clock | None = None
+    ) -> None:
+        self._named: Mount | None = None
+
+        def read(watched: list[Mount]) -> GcsLogin:
+            mounts = [mount for mount in watched if mount is not self._named]
+            found = read_mounts(mounts, GCS_NAMES, is_key_file)
+            login = resolve(connection, mounts, found, environ)
+            if login.named_file:
+                self._named = Mount(name=login.named_file, mount_path=login.named_file)
+                mounts.append(self._named)
+            self._mounts = mounts
+            return login
+
+        super().__init__(connection, read, clock)
 
 
 def resolve(
