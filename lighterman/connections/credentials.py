@@ -1,5 +1,6 @@
 """The login of a connection over time: mounted files are read again when they change."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, Protocol, TypeVar
@@ -82,6 +83,7 @@ class Logins(Generic[L]):
         if login is None:
             self._seen = fingerprint(self._mounts)
             self._login = self._read()
+            self._tell_absent(self._login)
             return self._login
         try:
             seen = fingerprint(self._mounts)
@@ -98,6 +100,19 @@ class Logins(Generic[L]):
                 error=error.message,
             )
         return login
+
+    def _tell_absent(self, login: L) -> None:
+        """A secret that is declared and not mounted is a mistake more often than not: said once."""
+        absent = [mount for mount in self._mounts if not os.path.lexists(mount.mount_path or "")]
+        for mount in absent:
+            get_logger().warning(
+                "credentials.not_mounted",
+                connection=self._connection.name,
+                name=mount.name,
+                path=mount.mount_path,
+                source=login.source,
+                hint="mount the secret or config map there in this container, or take its mountPath out",
+            )
 
     def _replacement(self, login: L) -> L:
         replacement = self._read()

@@ -8,7 +8,12 @@ Foreign texts are looked at, never passed on: a URL or header in them could hold
 import re
 from typing import Final, NamedTuple
 
-from lighterman.errors import ConfigurationError, LightermanError, TransientError
+from lighterman.errors import (
+    ConfigurationError,
+    CredentialsError,
+    LightermanError,
+    TransientError,
+)
 
 
 class Place(NamedTuple):
@@ -23,6 +28,15 @@ class Place(NamedTuple):
     """Where the credentials came from."""
     proxy: str = ""
     """Host and port of the proxy on the way; its login is no part of it."""
+    empty_mounts: tuple[str, ...] = ()
+    """Declared mounts in which no login was found, so that another is used."""
+
+    def with_mounts(self, hint: str) -> str:
+        """The hint of a refused login: also where the one that was meant may be missing."""
+        if not self.empty_mounts:
+            return hint
+        where = " and ".join(self.empty_mounts)
+        return f"{hint}; no login was found in {where}, where the connection declares one: is it mounted?"
 
 
 _CERTIFICATE: Final = re.compile(r"certificate|UnknownIssuer|NotValidForName", re.IGNORECASE)
@@ -32,11 +46,18 @@ _NO_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _REFUSED: Final = re.compile(r"Connection ?refused", re.IGNORECASE)
-_TIMEOUT: Final = re.compile(r"timed ?out|timeout", re.IGNORECASE)
+_TIMEOUT: Final = re.compile(r"timed ?out|(?<!retry_)timeout", re.IGNORECASE)
+"""``retry_timeout`` is a setting that obstore quotes in each of its errors."""
+_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
+_PROXY_LOGIN: Final = re.compile(r"ProxyAuth")
 
 
 def broken(place: Place, text: str, key: str = "") -> LightermanError:
     """What it means that no answer came; ``text`` is what the engine says about it."""
+    if tunnel := _TUNNEL.search(text):
+        return refused_by_proxy(place, int(tunnel[1]), key)
+    if _PROXY_LOGIN.search(text):
+        return refused_by_proxy(place, 407, key)
     if _CERTIFICATE.search(text):
         return ConfigurationError(
             f"the certificate of {place.endpoint} isn't trusted, or is for another name",
@@ -46,6 +67,8 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
         )
     if _NO_NAME.search(text):
         why, hint = "its name doesn't resolve", "check the endpoint's spelling, and the DNS"
+    elif "TunnelUnsuccessful" in text:
+        why, hint = "no way through", "check the endpoint's health"
     elif _REFUSED.search(text):
         why, hint = (
             "it refuses the connection",
@@ -68,3 +91,18 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
     return TransientError(
         f"no answer from {way}: {why}", hint=hint, connection=place.connection, key=key
     )
+
+
+def refused_by_proxy(place: Place, status: int, key: str = "") -> LightermanError:
+    """What it means that the proxy itself answered, with this status."""
+    way = f"the proxy {place.proxy}" if place.proxy else "a proxy on the way"
+    kind: type[LightermanError] = ConfigurationError
+    what = f"doesn't let us through to {place.endpoint}"
+    hint = "let it allow that host, or go past it: NO_PROXY, or another options.proxy"
+    if status == 407:
+        kind, what = CredentialsError, f"wants another login before it goes to {place.endpoint}"
+        hint = "give it one: http://USER:PASSWORD@HOST:PORT, in options.proxy or HTTP(S)_PROXY"
+    elif status >= 500 or status == 429:
+        kind, what = TransientError, f"can't get through to {place.endpoint}"
+        hint = "check the proxy's health, and the endpoint's"
+    return kind(f"{way} {what} ({status})", hint=hint, connection=place.connection, key=key)

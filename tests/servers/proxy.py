@@ -209,6 +209,8 @@ class _Link:
         request = Request(method, target, {name.lower(): value for name, value in head.headers})
         faults = self._proxy._note(request)
         if method == "CONNECT":
+            if refusal := next((fault for fault in faults if isinstance(fault, Answer)), None):
+                return self._answer(request, head, refusal)
             request.status = 200
             self._client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             if connect_tls:

@@ -137,50 +137,53 @@ class Client:
             )
 
 
-def _create(settings: S3Settings, login: Login) -> Any:
+def config_arguments(settings: S3Settings) -> dict[str, Any]:
+    """The arguments of botocore's ``Config`` (and of what is made in its image) for a connection."""
     from botocore import UNSIGNED
+
+    network = settings.network
+    given = dict(settings.config_kwargs)
+    given_s3 = given.pop("s3", {})
+    # What was decided from these is in ours already.
+    for name in ("signature_version", "user_agent", "user_agent_extra", "proxies"):
+        given.pop(name, None)
+    style = "virtual" if settings.virtual else "path"
+    return {
+        "signature_version": UNSIGNED if settings.anonymous else "s3v4",
+        "connect_timeout": network.connect_seconds,
+        "read_timeout": network.stall_seconds,
+        "retries": {"total_max_attempts": 2, "mode": "standard"},
+        "max_pool_connections": network.concurrency,
+        "request_checksum_calculation": settings.checksums,
+        "response_checksum_validation": settings.checksums,
+        "user_agent": network.user_agent,
+        "proxies": {"http": network.proxy, "https": network.proxy} if network.proxy else {},
+        "s3": {"payload_signing_enabled": False, **_mapping(given_s3), "addressing_style": style},
+        **given,
+    }
+
+
+def client_arguments(settings: S3Settings) -> dict[str, Any]:
+    """The arguments of a session's ``create_client`` for a connection, but for its ``Config``."""
+    return {
+        "region_name": settings.region,
+        "endpoint_url": settings.endpoint if settings.custom_endpoint else None,
+        "use_ssl": settings.endpoint.startswith("https"),
+        "verify": settings.network.verify,
+        **settings.client_kwargs,
+    }
+
+
+def _create(settings: S3Settings, login: Login) -> Any:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
     if settings.network.verify is False:
         silence_unverified()
     session = login.session()
-    proxies = (
-        {"http": settings.network.proxy, "https": settings.network.proxy}
-        if settings.network.proxy
-        else {}
-    )
-    given = dict(settings.config_kwargs)
-    given_s3 = given.pop("s3", {})
-    ours: dict[str, Any] = {
-        "signature_version": UNSIGNED if settings.anonymous else "s3v4",
-        "connect_timeout": settings.network.connect_seconds,
-        "read_timeout": settings.network.stall_seconds,
-        "retries": {"total_max_attempts": 2, "mode": "standard"},
-        "max_pool_connections": settings.network.concurrency,
-        "request_checksum_calculation": settings.checksums,
-        "response_checksum_validation": settings.checksums,
-        "user_agent": settings.network.user_agent,
-        "proxies": proxies,
-    }
-    style = "virtual" if settings.virtual else "path"
     try:
-        s3 = {"payload_signing_enabled": False, **_mapping(given_s3), "addressing_style": style}
-        # What was decided from these is in ours already.
-        for name in ("signature_version", "user_agent", "user_agent_extra", "proxies"):
-            given.pop(name, None)
-        config = Config(**{**ours, "s3": s3, **given})
-        return session.create_client(
-            "s3",
-            **{
-                "region_name": settings.region,
-                "endpoint_url": settings.endpoint if settings.custom_endpoint else None,
-                "use_ssl": settings.endpoint.startswith("https"),
-                "verify": settings.network.verify,
-                "config": config,
-                **settings.client_kwargs,
-            },
-        )
+        config = Config(**config_arguments(settings))
+        return session.create_client("s3", **({"config": config} | client_arguments(settings)))
     except (TypeError, ValueError, AttributeError, BotoCoreError) as error:  # of a wrong type
         raise ConfigurationError(
             f"connection {settings.connection!r}: botocore refuses its client_kwargs or config_kwargs:"

@@ -62,6 +62,8 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
     anonymous: bool
     login: str
     """Where the credentials came from, for error texts."""
+    empty_mounts: tuple[str, ...] = ()
+    """Declared mounts in which there were none."""
     requester_pays: bool
     storage_class: str | None
     write_kwargs: dict[str, object]
@@ -86,6 +88,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
             region=self.region,
             login=self.login,
             proxy=self.network.proxy_host,
+            empty_mounts=self.empty_mounts,
         )
 
     @property
@@ -158,6 +161,7 @@ def configured(
         checksums=_checksums(options.checksums, config, endpoint),
         anonymous=anonymous,
         login=_described(login),
+        empty_mounts=login.empty_mounts,
         requester_pays=options.requester_pays,
         storage_class=options.storage_class,
         write_kwargs=_write_kwargs(connection),

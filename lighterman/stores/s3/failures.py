@@ -21,7 +21,7 @@ from lighterman.errors import (
     TransientError,
     UploadMissingError,
 )
-from lighterman.stores.failures import Place
+from lighterman.stores.failures import Place, refused_by_proxy
 
 
 class OtherRegionError(ConfigurationError):
@@ -128,6 +128,8 @@ def explained(
     The error that a failed request is to its caller. ``on_condition`` is what a condition of the request
     (412) means: of a pinned read ``SourceChangedError``, of a write ``ConditionFailedError``.
     """
+    if failure.status == 407:
+        return refused_by_proxy(place, failure.status, key)
     kind, message, hint = _meaning(place, failure, key, on_condition)
     return kind(message, hint=hint, connection=place.connection, key=key)
 
@@ -193,10 +195,12 @@ def _of_login(place: Place, failure: Failure, what: str, said: str) -> _Meaning 
     if failure.code not in _LOGIN_CODES and failure.status not in {401, 403}:
         return None
     hint = _LOGIN_HINTS.get(failure.code, _LOGIN_HINTS["AccessDenied"])
+    if place.proxy and not failure.code:
+        hint += f"; it may be the proxy {place.proxy} that refuses: allow the host there"
     message = (
         f"{place.endpoint} refuses the login to {what} ({said}; credentials from {place.login})"
     )
-    return CredentialsError, message, hint
+    return CredentialsError, message, place.with_mounts(hint)
 
 
 def _of_status(

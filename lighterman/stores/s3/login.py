@@ -141,8 +141,10 @@ class _Chain:
                 raise CredentialsError(
                     f"the login from {self._login.source} was refused by STS"
                     f" ({failure.status} {failure.code})",
-                    hint="check the role's name and its trust policy, the token or key that asks for it,"
-                    " and AWS_STS_ENDPOINT_URL where the STS isn't AWS's",
+                    hint=place.with_mounts(
+                        "check the role's name and its trust policy, the token or key that asks for it,"
+                        " and AWS_STS_ENDPOINT_URL where the STS isn't AWS's"
+                    ),
                     connection=place.connection,
                 ) from error
             raise failures.explained(place, failure) from error
@@ -157,7 +159,9 @@ class _Chain:
                 raise broken(place._replace(endpoint=asked), str(error)) from error
             raise CredentialsError(
                 f"no credentials came from {self._login.source} ({type(error).__name__})",
-                hint="check the profile, the role's token file, or the pod's service account",
+                hint=place.with_mounts(
+                    "check the profile, the role's token file, or the pod's service account"
+                ),
                 connection=place.connection,
             ) from error
 
@@ -170,7 +174,9 @@ class _Chain:
         if source is None:
             raise CredentialsError(
                 f"connection {self._settings.connection!r} has no credentials",
-                hint="give it a secret, environment variables or a role; or options.anonymous: true",
+                hint=self._settings.place.with_mounts(
+                    "give it a secret, environment variables or a role; or options.anonymous: true"
+                ),
                 connection=self._settings.connection,
             )
         return self._assumed(session, source) if login.role_arn else source
