@@ -170,7 +170,7 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
         choices=("json", "text"),
         help="if not text on a terminal and JSON elsewhere",
     )
-    arguments, unknown = parser.parse_known_args(own)
+    arguments, unknown = parser.parse_known_intermixed_args(own)
     if unknown:
         raise UsageError(
             f"there is no flag {unknown[0]}", hint=flags.nearest(unknown[0], f"lighterman {name}")

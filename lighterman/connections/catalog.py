@@ -14,7 +14,7 @@ DEFAULT_PATH: Final = "/etc/lighterman/connections.yaml"
 
 
 class Catalog:
-    """The connections that have names, read at the first call of ``get`` with one. A URI reads nothing."""
+    """The connections that have names, read when the first name needs it. A URI reads nothing."""
 
     def __init__(
         self, flag: str | None, environ: Mapping[str, str], default_path: str = DEFAULT_PATH
@@ -33,9 +33,8 @@ class Catalog:
         """
         if is_uri(name):
             return connection_of(name)
-        if self._read is None:
-            self._read = self._load()
-        found = self._read.get(name)
+        catalog = self._entries()
+        found = catalog.get(name)
         if isinstance(found, Connection):
             return found
         if found is not None:
@@ -44,7 +43,19 @@ class Catalog:
                 hint="name a connection of kind s3, gcs, wasb, volume_claim or host_path",
                 connection=name,
             )
-        raise self._unknown(name, list(self._read))
+        raise self._unknown(name, list(catalog))
+
+    def names(self) -> list[str]:
+        """
+        The names of the connections that hold files, in their order; none where there is no catalog.
+        ``ConfigurationError`` if the catalog is off.
+        """
+        return [name for name, entry in self._entries().items() if isinstance(entry, Connection)]
+
+    def _entries(self) -> dict[str, object]:
+        if self._read is None:
+            self._read = self._load()
+        return self._read
 
     def _unknown(self, name: str, names: list[str]) -> ConfigurationError:
         from lighterman.strict import suggestion

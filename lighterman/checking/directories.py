@@ -1,0 +1,226 @@
+"""A directory of this container: there, writable as this uid, with space, and telling of its changes."""
+
+import contextlib
+import os
+import pwd
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from initializer.space import room_at, why_too_little
+from lighterman.checking.findings import Findings, State
+from lighterman.checking.inotify import check_events, check_watches
+from lighterman.checking.probe import NAME
+from lighterman.checking.sources import Needed
+from lighterman.checking.subjects import Place
+from lighterman.connections.model import HostPath, VolumeClaim
+from lighterman.errors import BucketMissingError, CannotWriteError, LightermanError
+
+_PROBE_BYTES: Final = 4096
+"""One block: a filesystem that is full refuses it."""
+_MOUNTS: Final = "/proc/self/mountinfo"
+
+
+def check_mount(
+    name: str, schema: VolumeClaim | HostPath, findings: Findings, *, writes: bool
+) -> bool:
+    """A connection's volume: mounted, readable, and writable where outputs go. False if it isn't there."""
+    path = schema.mount_path
+    if not os.path.isdir(path):
+        findings.failed(
+            name,
+            "mounted",
+            BucketMissingError(
+                f"{path} is not a directory that is there",
+                hint="mount the volume there, or correct the connection's mountPath",
+                connection=name,
+            ),
+        )
+        return False
+    _tell_mount(name, path, findings)
+    if writes and schema.read_only:
+        error = CannotWriteError(
+            f"outputs go to {path}, and the connection is readOnly",
+            hint="take readOnly out of the connection, or send outputs to another one",
+            connection=name,
+        )
+        findings.failed(name, "writable", error)
+    elif writes:
+        _check_writable(name, path, findings)
+        _check_space(name, path, None, findings)
+    elif not schema.read_only and _is_read_only(path):
+        said = f"{path} is mounted read-only, which the connection doesn't say"
+        hint = "set readOnly: true, or mount it writable where outputs go to it"
+        findings.tell(name, "writable", State.NOTE, said, hint)
+    return True
+
+
+def check_place(place: Place, needed: Needed | None, findings: Findings) -> None:
+    """A directory that init writes to, or that a job's outputs are in."""
+    path = place.path
+    if os.path.isdir(path):
+        if _check_writable(path, path, findings):
+            _check_space(path, path, needed, findings)
+            if place.is_outputs:
+                check_events(path, findings)
+                check_watches(path, findings)
+        return
+    if os.path.lexists(path):
+        error = CannotWriteError(
+            f"{path} is no directory", hint="name a directory, or move what stands there"
+        )
+        findings.failed(path, "writable", error)
+        return
+    parent = _existing_parent(path)
+    findings.tell(path, "writable", State.NOTE, f"not there yet: it would be made in {parent}")
+    if _check_writable(path, parent, findings):
+        _check_space(path, parent, needed, findings)
+
+
+def _existing_parent(path: str) -> str:
+    while not os.path.isdir(path) and path != "/":
+        path = os.path.dirname(path)
+    return path
+
+
+def _check_writable(subject: str, path: str, findings: Findings) -> bool:
+    try:
+        with _probe_file(path) as descriptor:
+            os.write(descriptor, b"\0" * _PROBE_BYTES)
+            os.fsync(descriptor)
+    except OSError as error:
+        findings.failed(subject, "writable", _not_writable(path, error))
+        return False
+    findings.tell(subject, "writable", State.OK, f"as {_whoami()}, in {_described(path)}")
+    return True
+
+
+@contextlib.contextmanager
+def _probe_file(directory: str) -> Iterator[int]:
+    path = os.path.join(directory, f"{NAME}{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
+
+
+def _not_writable(path: str, error: OSError) -> LightermanError:
+    why = os.strerror(error.errno or 0)
+    message = f"can't write in {_described(path)} as {_whoami()}: {why}"
+    if _is_read_only(path):
+        return CannotWriteError(
+            message, hint="it is mounted read-only: take readOnly out of the mount"
+        )
+    if isinstance(error, PermissionError):
+        owner = os.stat(path).st_uid
+        return CannotWriteError(
+            message,
+            hint=f"run as uid {owner} (runAsUser), or let this one in: securityContext.fsGroup",
+        )
+    return CannotWriteError(message, hint="make room, or give the volume a larger size")
+
+
+def _check_space(subject: str, path: str, needed: Needed | None, findings: Findings) -> None:
+    room = room_at(path)
+    free_bytes = room.free_bytes
+    if room.memory_bytes is not None:
+        free_bytes = min(free_bytes, room.memory_bytes)
+    if needed is None:
+        if room.free_files == 0 or free_bytes < _PROBE_BYTES:
+            findings.failed(subject, "space", _full(path, "nothing is left"))
+        else:
+            findings.tell(subject, "space", State.OK, f"{_bytes(free_bytes)} are free")
+        return
+    reason = why_too_little(needed.need, room)
+    at_least = "at least " if needed.is_at_least else ""
+    if reason:
+        findings.failed(subject, "space", _full(path, at_least + reason))
+        return
+    said = f"{at_least}{_bytes(needed.need.size_bytes)} to come, {_bytes(free_bytes)} are free"
+    findings.tell(subject, "space", State.OK, said)
+
+
+def _full(path: str, reason: str) -> CannotWriteError:
+    return CannotWriteError(
+        f"no space in {path}: {reason}", hint="give the volume a larger size, or fetch less"
+    )
+
+
+class _Mount(NamedTuple):
+    point: str
+    filesystem: str
+
+
+def _tell_mount(name: str, path: str, findings: Findings) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.close(descriptor)
+        os.listdir(path)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        unreadable = CannotWriteError(
+            f"can't read {_described(path)} as {_whoami()}: {why}",
+            hint=f"run as uid {os.stat(path).st_uid} (runAsUser), or let this one read it: "
+            "securityContext.fsGroup",
+            connection=name,
+        )
+        findings.failed(name, "mounted", unreadable)
+        return
+    mount = _mount_of(path)
+    if mount is None or mount.point == "/":
+        said = f"{path} is a directory of the container itself: nothing is mounted there"
+        hint = "add a volumeMount; what is written there goes with the container"
+        findings.tell(name, "mounted", State.WARNING, said, hint)
+    else:
+        findings.tell(name, "mounted", State.OK, f"{mount.filesystem} at {mount.point}")
+
+
+def _mount_of(path: str) -> _Mount | None:
+    """What is mounted at the directory, or nearest above it."""
+    real = os.path.realpath(path)
+    found: _Mount | None = None
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                fields, _, rest = line.partition(" - ")
+                point = fields.split(" ")[4].encode().decode("unicode_escape")
+                inside = real == point or real.startswith(point.rstrip("/") + "/")
+                if inside and (found is None or len(point) >= len(found.point)):
+                    found = _Mount(point, rest.split(" ", 1)[0])
+    except OSError:
+        return None
+    return found
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _described(path: str) -> str:
+    status = os.stat(path)
+    mode = stat.filemode(status.st_mode)
+    return f"{path} (owner {status.st_uid}:{status.st_gid}, {mode})"
+
+
+def _whoami() -> str:
+    uid = os.geteuid()
+    name = ""
+    with contextlib.suppress(KeyError):  # an arbitrary uid has no entry
+        name = f" ({pwd.getpwuid(uid).pw_name})"
+    groups = " ".join(str(group) for group in sorted({os.getegid(), *os.getgroups()}))
+    return f"uid {uid}{name}, groups {groups}"
+
+
+def _bytes(number: int) -> str:
+    size = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
