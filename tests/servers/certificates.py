@@ -19,6 +19,9 @@ NAMES = (
     "*.amazonaws.com",
     "*.s3.us-east-1.amazonaws.com",
     "*.s3.eu-west-1.amazonaws.com",
+    "*.googleapis.com",
+    "*.blob.core.windows.net",
+    "login.microsoftonline.com",
 )
 
 
@@ -30,7 +33,7 @@ class Authority(NamedTuple):
 
 
 def make_authority(directory: Path) -> Authority:
-    """A new CA, and a server certificate of it for 127.0.0.1, localhost and AWS's own names."""
+    """A new CA, and a server certificate of it for 127.0.0.1, localhost and the clouds' own names."""
     directory.mkdir(parents=True, exist_ok=True)
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name, server_name = _name("Lighterman test CA"), _name("localhost")

@@ -269,6 +269,8 @@ class _Link:
             for name, value in head.headers
             if name.lower() not in {"expect", "proxy-connection", "connection"}
         ]
+        if isinstance(self._client, ssl.SSLSocket):
+            onward.headers.append(("X-Forwarded-Proto", "https"))
         server, reader = self._connected()
         server.sendall(onward.to_bytes())
         self._copy_request_body(request, head, server)
