@@ -126,8 +126,8 @@ def checked(text: str, where: str) -> KeyFile:
     if kind == "service_account":
         info["private_key"] = _private_key(info["private_key"], where)
     if kind == "impersonated_service_account":
-        source = info["source_credentials"]
-        _check(source, _type_of(source, f"{where}: source_credentials"), where)
+        source, of_source = info["source_credentials"], f"{where}: source_credentials"
+        _check(source, _type_of(source, of_source), of_source)
     project = info.get("project_id") or info.get("quota_project_id")
     account = info.get("client_email") or info.get("service_account_impersonation_url") or ""
     return KeyFile(
@@ -159,7 +159,7 @@ def _type_of(info: Mapping[str, object], where: str) -> str:
         what = "has no type" if kind is None else "is of a type that isn't known"
         raise CredentialsError(
             f"{where} {what}, so it is no credentials of Google's",
-            hint=f"its type must be one of {', '.join(NEEDED)}",
+            hint=f"take a key file of one of the types {', '.join(NEEDED)}",
         )
     return kind
 
@@ -168,7 +168,7 @@ def _check(info: Mapping[str, object], kind: str, where: str) -> None:
     for name in NEEDED[kind]:
         value = info.get(name)
         if not value:
-            _fail(where, f"a {kind} without {name}")
+            _fail(where, f"{kind} without {name}")
         if not isinstance(value, dict if name in _OBJECTS else str):
             _fail(where, f"its {name} is no {'object' if name in _OBJECTS else 'text'}")
 

@@ -119,8 +119,9 @@ def resolve(
     login = _mounted(files, key_files, sources) or _login_of(files)
     empty = () if login else tuple(mount.mount_path or "" for mount in mounts)
     login = login or _login_of(own) or _login_of(ambient) or _own_chain(environ)
-    project = settings.project or login.pop("project", None)
-    return msgspec.structs.replace(settings, **login, project=project, empty_mounts=empty)
+    if settings.project:
+        login["project"] = settings.project
+    return msgspec.structs.replace(settings, **login, empty_mounts=empty)
 
 
 def _mounted(files: Source, key_files: list[str], sources: list[Source]) -> dict[str, object]:
