@@ -19,7 +19,7 @@ def in_order(store: Store, prefix: str, attempts: Attempts) -> Iterator[list[Lis
     ``UnsortedError`` when the keys don't come in their order.
     """
     given = before = ""
-    for page, is_begun_anew in _pages(store, prefix, attempts):
+    for page, is_begun_anew in pages_again(store, prefix, attempts):
         if is_begun_anew:
             before = ""
         fresh = []
@@ -33,8 +33,13 @@ def in_order(store: Store, prefix: str, attempts: Attempts) -> Iterator[list[Lis
         yield fresh
 
 
-def _pages(store: Store, prefix: str, attempts: Attempts) -> Iterator[tuple[list[Listed], bool]]:
-    """Each page, and whether it is the first of a listing begun again."""
+def pages_again(
+    store: Store, prefix: str, attempts: Attempts
+) -> Iterator[tuple[list[Listed], bool]]:
+    """
+    Each page, and whether it is the first of a listing: of the first one, or of one that was begun again
+    after transient trouble and gives everything once more.
+    """
     listing: Iterator[list[Listed]] | None = None
 
     def advance() -> tuple[list[Listed] | None, bool]:
@@ -68,7 +73,7 @@ def put_in_order(
         database.execute("pragma journal_mode = off")
         database.execute("create table listing (key blob primary key, listed blob) without rowid")
         database.execute("begin")
-        for page, _ in _pages(store, prefix, attempts):
+        for page, _ in pages_again(store, prefix, attempts):
             database.executemany("insert or replace into listing values (?, ?)", map(_row, page))
         database.execute("commit")
         cursor = database.execute("select listed from listing order by key")

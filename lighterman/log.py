@@ -1,7 +1,8 @@
 """
 Logs: structlog on stderr, JSON lines, or human text on a terminal. Event names are dotted
 (``init.file_fetched``), fields carry their unit in their name (``size_bytes``, ``wait_seconds``).
-Whatever is written passes ``scrub``: no known secret leaves the process this way.
+Inside another program, which has its own idea of logs, they go to the standard library's logger
+``lighterman`` instead. Whatever is written passes ``scrub``: no known secret leaves the process this way.
 """
 
 import atexit
@@ -38,11 +39,17 @@ class _LazyLogger:
         self.stream: TextIO | None = None
         self._structlog: Logger | None = None
         self._has_failed = False
+        self._is_configured = False
+        self._is_handed_over = False
+
+    def to_standard_logging(self) -> None:
+        self._is_handed_over = not self._is_configured
 
     def configure(
         self, level: Level, style: Literal["json", "text"], stream: TextIO | None
     ) -> None:
         self.level, self.style, self.stream = level, style, stream
+        self._is_configured, self._is_handed_over = True, False
         self._structlog = None
 
     def debug(self, event: str, **fields: object) -> object:
@@ -58,6 +65,9 @@ class _LazyLogger:
         return self._write("error", event, fields)
 
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> object:
+        if self._is_handed_over:
+            _hand_over(level, event, fields)
+            return None
         stream = self.stream or sys.stderr
         if LEVELS[level] < LEVELS[self.level] or not stream:  # none: it was closed at the start
             return None
@@ -87,9 +97,31 @@ def configure(
     _logger.configure(level, style, stream)
 
 
+def to_standard_logging() -> None:
+    """
+    From now on, unless somebody calls ``configure``, events are the host program's: records of the standard
+    library's logger ``lighterman``, with the event and its fields as their message and the fields as a
+    mapping in their ``fields``. Where nobody set up logging, nothing is written.
+    """
+    _logger.to_standard_logging()
+
+
 def get_logger() -> Logger:
     """The process's one logger."""
     return _logger
+
+
+def _hand_over(level: Level, event: str, fields: dict[str, object]) -> None:
+    logging = sys.modules.get("logging")
+    if logging is None:  # then nobody can have set it up
+        return
+    logger = logging.getLogger("lighterman")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # else warnings go to stderr
+    if logger.isEnabledFor(LEVELS[level]):
+        told = {name: _scrubbed(value) for name, value in fields.items()}
+        text = " ".join([event, *(f"{name}={value}" for name, value in told.items())])
+        logger.log(LEVELS[level], "%s", text, extra={"fields": told})
 
 
 def _drop_unwritten() -> None:

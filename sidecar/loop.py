@@ -44,6 +44,8 @@ class Loop:
         self._is_awake = False
         self._handlers: dict[int, Any] = {}
         self._wakeup: int | None = None
+        self._threads: list[threading.Thread] = []
+        self._dismissals: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +66,18 @@ class Loop:
         if self._wakeup is None:
             self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._handlers.setdefault(number, signal.signal(number, handler))
+
+    def dismiss(self) -> None:
+        """
+        For a process that goes on without this loop, once nothing is under way: its threads end, and the
+        pipe is closed.
+        """
+        for dismissal in self._dismissals:
+            dismissal()
+        for thread in self._threads:
+            thread.join()
+        os.close(self._reader)
+        os.close(self._writer)
 
     def listen(self, descriptor: int) -> None:
         """Let ``turn`` end when there is something to read."""
@@ -104,8 +118,19 @@ class Loop:
             end = _end_of(work)
             self.post(lambda: then(end))
 
+        self.start_thread(name, run)
+
+    def start_thread(
+        self, name: str, run: Callable[[], None], dismissal: Callable[[], None] | None = None
+    ) -> None:
+        """A thread that posts; ``dismissal`` tells it to end, where it wouldn't of itself."""
         # A daemon: whoever is stuck in a request must not keep the process.
-        threading.Thread(target=run, name=name, daemon=True).start()
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()]
+        self._threads.append(thread)
+        if dismissal:
+            self._dismissals.append(dismissal)
+        thread.start()
 
 
 class Pool:
@@ -115,7 +140,7 @@ class Pool:
         self._loop = loop
         self._threads = threads
         self._started = 0
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy = 0
         """Pieces of work that were submitted and have not ended."""
 
@@ -139,12 +164,12 @@ class Pool:
         if self._started < min(self._threads, self.busy):
             self._started += 1
             name = f"upload-{self._started}"
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            self._loop.start_thread(name, self._serve, dismissal=lambda: self._queue.put(None))
         self._queue.put(run)
 
     def _serve(self) -> None:
-        while True:
-            self._queue.get()()
+        while (run := self._queue.get()) is not None:
+            run()
 
 
 def _end_of(work: Callable[[], T]) -> Done[T] | Failed:
