@@ -2,7 +2,7 @@
 
 import secrets
 
-import msgspec
+import places
 import pytest
 import trees
 from outputs_place import Outputs, Volume
@@ -11,25 +11,10 @@ from program import Program
 ROUND_TRIP_FILES = 3000
 
 
-def program_for(bucket, directory):
-    """The program with a catalog that holds ``bucket``; its secret is searched for in all it says."""
-    catalog = {
-        "connections": [
-            {
-                "name": "bucket",
-                "kind": "s3",
-                "schema": {"bucket": f"s3://{bucket.name}"},
-                "secret": {"name": "keys", "mountPath": str(directory / "secret")},
-                "options": {"endpoint": bucket.endpoint, "region": bucket.region},
-            }
-        ]
-    }
-    (directory / "secret").mkdir()
-    (directory / "secret" / "AWS_ACCESS_KEY_ID").write_text(f"{bucket.access_key_id}\n")
-    (directory / "secret" / "AWS_SECRET_ACCESS_KEY").write_text(f"{bucket.secret_access_key}\n")
-    (directory / "catalog.json").write_bytes(msgspec.json.encode(catalog))
-    environ = {"LIGHTERMAN_CATALOG": str(directory / "catalog.json")}
-    return Program(directory, environ, [bucket.secret_access_key])
+def program_for(place, directory):
+    """The program with a catalog that holds ``place``; its secrets are searched for in all it says."""
+    environ = {"LIGHTERMAN_CATALOG": str(places.catalog(place, directory))}
+    return Program(directory, environ, places.secrets_of(place))
 
 
 @pytest.fixture
@@ -39,44 +24,28 @@ def program(s3_bucket, tmp_path):
 
 
 @pytest.fixture
-def rgw_program(rgw_bucket, tmp_path):
-    """The program with a bucket of a Ceph RGW, which checks every signature."""
-    return program_for(rgw_bucket, tmp_path)
-
-
-@pytest.fixture
 def odd_tree(tmp_path):
     """3,000 files of 0 bytes to 1 MiB with odd names, modes and mtimes."""
     return trees.make_tree(tmp_path / "odd-tree", ROUND_TRIP_FILES)
 
 
-def volume_program(directory):
-    """The program with a catalog whose ``bucket`` is a directory."""
-    place = directory / "place"
-    place.mkdir()
-    catalog = [
-        {
-            "name": "bucket",
-            "kind": "host_path",
-            "schema": {"hostPath": str(place), "mountPath": str(place)},
-        }
-    ]
-    (directory / "catalog.json").write_bytes(msgspec.json.encode(catalog))
-    environ = {"LIGHTERMAN_CATALOG": str(directory / "catalog.json")}
-    return Program(directory, environ), Volume(place)
-
-
 @pytest.fixture
 def program_over(tmp_path):
     """Makes the program over a bucket that the test chose."""
-    return lambda bucket: program_for(bucket, tmp_path)
+    return lambda place: program_for(place, tmp_path)
 
 
 @pytest.fixture
-def outputs(tmp_path):
+def volume(tmp_path):
+    """A directory as the place."""
+    (tmp_path / "place").mkdir()
+    return Volume(tmp_path / "place")
+
+
+@pytest.fixture
+def outputs(volume, tmp_path):
     """An outputs path that goes to a directory."""
-    program, place = volume_program(tmp_path)
-    return Outputs(program, place, tmp_path / "outputs")
+    return Outputs(program_for(volume, tmp_path), volume, tmp_path / "outputs")
 
 
 @pytest.fixture

@@ -10,10 +10,21 @@ MIB = 1024 * 1024
 MOST_RSS_BYTES = 150 * MIB
 
 
-@pytest.fixture(params=["moto", pytest.param("rgw", marks=pytest.mark.ceph)])
-def over(request):
-    """The program over a real server."""
-    return request.getfixturevalue({"moto": "program", "rgw": "rgw_program"}[request.param])
+PLACES = {
+    "volume": "volume",
+    "moto": "s3_bucket",
+    "gcs": "gcs_bucket",
+    "azurite": "azure_container",
+    "rgw": "rgw_bucket",
+}
+
+
+@pytest.fixture(
+    params=["volume", "moto", "gcs", "azurite", pytest.param("rgw", marks=pytest.mark.ceph)]
+)
+def over(request, program_over):
+    """The program over a place of each kind."""
+    return program_over(request.getfixturevalue(PLACES[request.param]))
 
 
 def up(program, path, **environ):
