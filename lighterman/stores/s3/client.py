@@ -81,6 +81,9 @@ class Client:
             cause = error.kwargs.get("error")
             if isinstance(cause, LightermanError):  # the body's own: the file that is sent changed
                 raise cause from error
+            if isinstance(cause, RecursionError):
+                # botocore asks a HEAD for the bucket's region, which is redirected too, and asks again.
+                raise failures.explained(place, Failure(301, "PermanentRedirect"), key) from error
             raise broken(place, f"{error} {cause}", key) from error
         except exceptions.BotoCoreError as error:
             raise TransientError(

@@ -132,7 +132,7 @@ def configured(
     """Everything that the connection, its login and the environment say, decided. ``ConfigurationError``."""
     options = connection.options
     check_config_kwargs(connection)
-    config = dict(options.config_kwargs)
+    config = {name: value for name, value in options.config_kwargs.items() if value is not None}
     bucket, prefix = _bucket_and_prefix(connection)
     region = region or _text(config, "region_name") or DEFAULT_REGION
     if isinstance(login.verify, str):

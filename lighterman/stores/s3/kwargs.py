@@ -61,6 +61,7 @@ _RETRIES: Final[dict[str, tuple[type, ...]]] = {
     "total_max_attempts": _WHOLE,
 }
 _SAID: Final = {bool: "true or false", int: "a whole number", str: "text", dict: "a mapping"}
+_STYLES: Final = ("path", "virtual", "auto")
 _CHECKSUMS: Final = ("when_supported", "when_required")
 
 
@@ -84,6 +85,15 @@ def check_config_kwargs(connection: Connection) -> None:
     if version is not None and version not in SIGNATURE_VERSIONS:
         hint = f"one of {', '.join(SIGNATURE_VERSIONS)}; the first is the default"
         _fail(connection, "signature_version", f"{version!r} isn't spoken", hint)
+    s3 = config.get("s3")
+    style = s3.get("addressing_style") if isinstance(s3, dict) else None
+    if style not in (None, *_STYLES):
+        _fail(
+            connection,
+            "s3.addressing_style",
+            f"no style is {style!r}",
+            f"one of {', '.join(_STYLES)}",
+        )
     for name in ("request_checksum_calculation", "response_checksum_validation"):
         if config.get(name) not in (None, *_CHECKSUMS):
             _fail(connection, name, "no such time", f"one of {', '.join(_CHECKSUMS)}")

@@ -25,7 +25,10 @@ def stat(wire: Wire, settings: S3Settings, key: Key) -> Stat:
     try:
         headers = wire.call("HEAD", key, headers=settings.customer_key_headers).headers
     except LightermanError as error:
-        raise _reason(wire, settings, key, error) from error
+        reason = _reason(wire, settings, key, error)
+        if reason is error:
+            raise
+        raise reason from error
     etag = headers.get("etag", "").strip('"')
     return Stat(
         key,

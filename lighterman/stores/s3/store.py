@@ -312,7 +312,10 @@ class S3Store:
         try:
             return action(engines)
         except OtherRegionError as error:
-            raise named_region(engines.wire, error) from error
+            named = named_region(engines.wire, error)
+            if named is error:
+                raise
+            raise named from error
 
     def _renewed(self, refused: _Engines) -> _Engines | None:
         """Engines with another login than the refused one: it was replaced, or ended before its time."""
