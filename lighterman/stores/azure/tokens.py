@@ -114,9 +114,10 @@ class Tokens:
             return last
         Secret(given.token)  # an error text that quotes a header is masked
         ends = float(given.expires_on)
-        renew = given.refresh_on or ends - min(RENEW_SECONDS, (ends - now) / 2)
-        # A token that was near its end when it came is asked for again, but not by every request.
-        self._renew_at_seconds = max(renew, min(now + AGAIN_SECONDS, ends))
+        half = (ends - now) / 2
+        renew = given.refresh_on or ends - min(RENEW_SECONDS, half)
+        # One that should be renewed as it comes is asked for again, but not by every request.
+        self._renew_at_seconds = max(renew, now + min(AGAIN_SECONDS, half))
         return Token(given.token, ends)
 
     def _ask(self) -> "AccessTokenInfo":
