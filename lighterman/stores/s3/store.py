@@ -32,7 +32,7 @@ from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3 import etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
-from lighterman.stores.s3.failures import OtherRegionError
+from lighterman.stores.s3.failures import OtherRegionError, archived
 from lighterman.stores.s3.keys import obstore_takes
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
@@ -193,6 +193,8 @@ class S3Store:
                 raise SourceChangedError(
                     f"{source!r} is another object by now", connection=self.connection, key=source
                 )
+            if found.archived:
+                raise archived(engines.settings.place, source)
             size_bytes = found.size_bytes
             arguments = (
                 engines.client(),
@@ -276,7 +278,9 @@ class S3Store:
 
     @property
     def login_source(self) -> str:
-        return self._engines.settings.login
+        settings = self._engines.settings
+        absent = f", as there are none in {' and '.join(settings.empty_mounts)}"
+        return settings.login + (absent if settings.empty_mounts else "")
 
     def advice(self, prefix: str) -> list[Advice]:
         return self._with_login(lambda engines: [lifecycle.advice(engines.wire, prefix)])
