@@ -16,7 +16,7 @@ FROM_FILES: Final = "files in "
 """How the source of a login from mounted files begins."""
 
 _ENDPOINT: Final = re.compile(
-    r"(?:(https?)://)?[^\s/@?#:]+(?::\d{1,5})?(?:/[^\s?#@]*)?|(https?)://\[[0-9a-fA-F:]+\](?::\d{1,5})?/?"
+    r"(?:(https?)://)?[^\s/@?#:]+(?::\d{1,5})?(?:/[^\s?#@]*)?|(https?)://\[[0-9a-fA-F:]+\](?::\d{1,5})?(?:/[^\s?#@]*)?"
 )
 _LABEL: Final = re.compile(r"[\w-]{1,63}")
 """Of a host name between two dots: RFC 1035, 2.3.4. Docker's names may have an underscore."""
