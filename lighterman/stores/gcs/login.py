@@ -28,6 +28,8 @@ RETRY_SECONDS: Final = 10.0
 """After an early renewal that failed, the next one."""
 UNSAID_SECONDS: Final = 300.0
 """The life of a token whose end isn't told."""
+LEAST_SECONDS: Final = 10.0
+"""The life of a token that ended before it came: by a clock that is off."""
 METADATA_HOST: Final = "metadata.google.internal"
 _PRODUCT: Final = "/sys/class/dmi/id/product_name"
 """Begins with ``Google`` on Google's machines: https://cloud.google.com/compute/docs/instances/detect-compute-engine."""
@@ -131,14 +133,16 @@ class Tokens:
         self._lock = threading.Lock()
         self._credentials: Any = None
         self._token: _Token | None = None
+        self._fetches = 0
+        self._failed: LightermanError | None = None
+        """The error of the last fetch, if that failed."""
 
     def token(self) -> str:
-        token, now = self._token, self._clock.wall()
+        token, now = self._token, self._clock.monotonic()
         if token is not None and now < token.renew_at_seconds:
             return token.value
         if token is None or now >= token.ends_at_seconds:
-            with self._lock:
-                return self._current(token)
+            return self._waited_for(token)
         if not self._lock.acquire(blocking=False):
             return token.value
         try:
@@ -150,7 +154,7 @@ class Tokens:
         with self._lock:
             token = self._token
             if token is None or token.value == refused_token:
-                token = self._token = self._fetch()
+                token = self._token = self._fetched()
             return token.value if token.value != refused_token else None
 
     def credential(self) -> Credential:
@@ -161,10 +165,28 @@ class Tokens:
         with self._lock:
             self._transport.close()
 
+    def _waited_for(self, seen: _Token | None) -> str:
+        fetches = self._fetches
+        with self._lock:
+            if self._failed is not None and self._fetches != fetches:
+                # What one thread learned while the others waited for it holds for them too.
+                error = self._failed
+                raise type(error)(error.message, hint=error.hint, connection=error.connection)
+            return self._current(seen)
+
     def _current(self, seen: _Token | None) -> str:
         if self._token is None or self._token is seen:
-            self._token = self._fetch()
+            self._token = self._fetched()
         return self._token.value
+
+    def _fetched(self) -> _Token:
+        self._fetches += 1
+        self._failed = None
+        try:
+            return self._fetch()
+        except LightermanError as error:
+            self._failed = error
+            raise
 
     def _early(self, token: _Token, now: float) -> str:
         try:
@@ -194,8 +216,9 @@ class Tokens:
             # Besides its own errors, google-auth lets those of JSON, keys and answers of odd forms through.
             raise refused(self._place, self._login, self._transport.last) from error
         Secret(value)
-        now = self._clock.wall()
-        life = expiry.replace(tzinfo=UTC).timestamp() - now if expiry else UNSAID_SECONDS
+        now = self._clock.monotonic()
+        left = expiry.replace(tzinfo=UTC) - datetime.now(UTC) if expiry else None
+        life = max(LEAST_SECONDS, left.total_seconds()) if left else UNSAID_SECONDS
         return _Token(value, now + life - min(EARLY_SECONDS, life / 2), now + life)
 
     def _load(self) -> Any:
