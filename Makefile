@@ -74,7 +74,8 @@ $(VENV): requirements/build.txt requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/dev: .venv/runtime requirements/dev.txt
+.venv/dev: .venv/runtime requirements/dev.txt tests/servers/package-lock.json
 	@echo 'installing what the tests use …'
 	@$(PIP) install $(LOCKED) -r requirements/dev.txt
+	@.venv/bin/python tests/servers/azurite_install.py .venv/azurite
 	@touch $@
