@@ -134,6 +134,7 @@ class Tokens:
         self._credentials: Any = None
         self._token: _Token | None = None
         self._fetches = 0
+        """Those that have ended."""
         self._failed: LightermanError | None = None
         """The error of the last fetch, if that failed."""
 
@@ -180,13 +181,14 @@ class Tokens:
         return self._token.value
 
     def _fetched(self) -> _Token:
-        self._fetches += 1
         self._failed = None
         try:
             return self._fetch()
         except LightermanError as error:
             self._failed = error
             raise
+        finally:
+            self._fetches += 1
 
     def _early(self, token: _Token, now: float) -> str:
         try:
