@@ -11,7 +11,7 @@ from lighterman.errors import (
     SourceChangedError,
     TransientError,
 )
-from lighterman.stores.failures import broken
+from lighterman.stores.failures import Place, broken
 from lighterman.stores.network import silence_unverified
 from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
@@ -82,9 +82,10 @@ class Client:
             if isinstance(cause, LightermanError):  # the body's own: the file that is sent changed
                 raise cause from error
             if isinstance(cause, RecursionError):
-                # botocore asks a HEAD for the bucket's region, which is redirected too, and asks again.
-                raise failures.explained(place, Failure(301, "PermanentRedirect"), key) from error
+                raise _lost(place, key) from error
             raise broken(place, f"{error} {cause}", key) from error
+        except RecursionError as error:
+            raise _lost(place, key) from error
         except exceptions.BotoCoreError as error:
             raise TransientError(
                 f"{place.endpoint} gave no answer that {operation} can read",
@@ -194,6 +195,11 @@ def _create(settings: S3Settings, login: Login) -> Any:
             hint="client_kwargs are those of botocore's create_client, config_kwargs those of its Config",
             connection=settings.connection,
         ) from error
+
+
+def _lost(place: Place, key: str) -> LightermanError:
+    """botocore asks a HEAD for the region of a bucket that redirects; if that is redirected too, for ever."""
+    return failures.explained(place, Failure(301, "PermanentRedirect"), key)
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -91,6 +91,8 @@ _TRANSIENT_CODES: Final = {
 }
 _FULL_CODES: Final = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "KeyTooLongError"}
 
+_ARCHIVED_CODES: Final = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
 _REGION: Final = re.compile(r"<Region>\s*([\w-]+)\s*</Region>")
@@ -134,6 +136,11 @@ def explained(
     return kind(message, hint=hint, connection=place.connection, key=key)
 
 
+def archived(place: Place, key: str) -> LightermanError:
+    """The error of an object whose bytes can't be read before a restore."""
+    return explained(place, Failure(403, "InvalidObjectState"), key)
+
+
 _Meaning: TypeAlias = tuple[type[LightermanError], str, str]
 """The error's class, its message and its hint."""
 
@@ -161,7 +168,7 @@ def _of_code(code: str, bucket: str, what: str, said: str) -> _Meaning | None:
         return UploadMissingError, f"the store knows no such upload of {what}", ""
     if code in {"InvalidPart", "InvalidPartOrder"}:
         return UploadMissingError, f"the upload of {what} lacks a part ({said})", ""
-    if code == "InvalidObjectState":
+    if code in _ARCHIVED_CODES:
         hint = "restore the object first"
         return SourceMissingError, f"{what} is archived: its bytes can't be read", hint
     if code in _FULL_CODES:
@@ -212,8 +219,11 @@ def _of_status(
         return on_condition, f"{what} is not in the state that was expected ({said})", ""
     if failure.status == 416:
         return SourceChangedError, f"{what} is shorter than it was ({said})", ""
+    hint = "a store that isn't AWS may want options.checksums: when_required or another addressing_style"
+    if failure.code in {"InvalidRequest", "InvalidArgument"}:
+        hint = f"an object under a customer's own key wants it: s3_additional_kwargs, SSECustomerKey; {hint}"
     return (
         ConfigurationError,
         f"{place.endpoint} doesn't take the request for {what} ({said})",
-        "a store that isn't AWS may want options.checksums: when_required or another addressing_style",
+        hint,
     )
