@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from lighterman.errors import LightermanError
 from lighterman.stores.contract import Digest, Window
 from lighterman.stores.failures import Place, broken
 from lighterman.stores.network import Network
@@ -19,12 +20,17 @@ Response: TypeAlias = Any
 """urllib3's ``BaseHTTPResponse``, its body not read yet: ``release_conn`` or ``close`` it."""
 
 
+NoAnswer: TypeAlias = Callable[[Place, str, str], LightermanError]
+"""What it means that no answer came: place, the engine's text, key."""
+
+
 class Http:
     """Requests to one place. Threads share its pool of connections."""
 
-    def __init__(self, network: Network, place: Place) -> None:
+    def __init__(self, network: Network, place: Place, no_answer: NoAnswer = broken) -> None:
         self._network = network
         self._place = place
+        self._no_answer = no_answer
         self._lock = threading.Lock()
         self._pool: urllib3.PoolManager | None = None
 
@@ -36,10 +42,11 @@ class Http:
         *,
         key: str = "",
         body: Callable[[], Any] | None = None,
+        attempts: int = ATTEMPTS,
     ) -> Response:
         """
         One request to exactly this URL; whatever the answer's status is, it is returned. ``body`` gives
-        the bytes or the file to send, anew for each attempt. ``TransientError`` and what else ``broken``
+        the bytes, the file or the pieces to send, anew for each attempt. ``TransientError`` and what else ``broken``
         makes of no answer.
         """
         import urllib3.exceptions
@@ -48,7 +55,7 @@ class Http:
         # Given whole, a URL would lose its dot segments; a proxy in clear text has to be given it whole.
         through_proxy = self._network.proxy and url.startswith("http://")
         target = url if through_proxy else "/" + url.split("/", 3)[3]
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             try:
                 return pool.urlopen(
                     method,
@@ -61,10 +68,10 @@ class Http:
                     assert_same_host=False,
                 )
             except urllib3.exceptions.ProtocolError as error:
-                if attempt == ATTEMPTS:
-                    raise broken(self._place, str(error), key) from error
+                if attempt == attempts:
+                    raise self._no_answer(self._place, str(error), key) from error
             except urllib3.exceptions.HTTPError as error:
-                raise broken(self._place, str(error), key) from error
+                raise self._no_answer(self._place, str(error), key) from error
         raise AssertionError
 
     def read_all(self, response: Response, key: str = "") -> bytes:
@@ -74,7 +81,7 @@ class Http:
         try:
             body: bytes = response.read(decode_content=False)
         except urllib3.exceptions.HTTPError as error:
-            raise broken(self._place, str(error), key) from error
+            raise self._no_answer(self._place, str(error), key) from error
         return body
 
     def copy_body(self, response: Response, window: Window, digest: Digest | None, key: str) -> int:
@@ -92,7 +99,7 @@ class Http:
                     digest.update(data)
                 done += write_at(window.descriptor, data, window.start + done)
         except urllib3.exceptions.HTTPError as error:
-            raise broken(self._place, str(error), key) from error
+            raise self._no_answer(self._place, str(error), key) from error
         return done
 
     def close(self) -> None:

@@ -17,9 +17,9 @@ from lighterman.transfer.settings import TransferSettings
 CONCURRENCY = 8
 
 
-@pytest.fixture(params=["volume", "moto", pytest.param("rgw", marks=pytest.mark.ceph)])
+@pytest.fixture(params=["volume", "moto", "azurite", pytest.param("rgw", marks=pytest.mark.ceph)])
 def kind(request) -> str:
-    """Which store: a local volume, moto's S3, or a real Ceph RGW."""
+    """Which store: a local volume, moto's S3, Azurite, or a real Ceph RGW."""
     return request.param
 
 
@@ -30,6 +30,8 @@ def connection(kind: str, request, tmp_path: Path) -> Connection:
         return request.getfixturevalue("s3_bucket").connection()
     if kind == "rgw":
         return request.getfixturevalue("rgw_bucket").connection()
+    if kind == "azurite":
+        return request.getfixturevalue("azure_container").connection()
     root = tmp_path / "volume"
     root.mkdir()
     return Connection(
@@ -146,6 +148,6 @@ def missing_store(kind: str, connection: Connection, opened) -> Store:
     schema = (
         HostPath(host_path="/not-there", mount_path="/not-there")
         if kind == "volume"
-        else Bucket("s3://not-there-at-all")
+        else Bucket(f"{connection.schema.bucket.partition(':')[0]}://not-there-at-all")
     )
     return opened(msgspec.structs.replace(connection, schema=schema))

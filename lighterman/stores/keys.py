@@ -1,0 +1,24 @@
+"""Keys in requests: how they are quoted, and which of them obstore would change."""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+_CHANGED: Final = re.compile(r"^/|/$|//|(?:^|/)\.{1,2}(?:/|$)|[\x00-\x1f\x7f]")
+"""obstore 0.12 drops a slash at either end and refuses the rest."""
+_NOT_IN_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def obstore_takes(key: str) -> bool:
+    """Whether obstore sends this key as it is."""
+    return bool(key) and _CHANGED.search(key) is None
+
+
+def fits_xml(key: str) -> bool:
+    """Whether an XML answer can hold this key: all characters but those that XML 1.0 has no form for."""
+    return _NOT_IN_XML.search(key) is None
+
+
+def quoted(key: str) -> str:
+    """A key as it stands in a URL's path, and in what is signed (RFC 3986's unreserved ones and ``/``)."""
+    return quote(key, safe="/-._~")
