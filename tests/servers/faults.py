@@ -1,5 +1,6 @@
 """What a proxy can be told to do to a request, and which requests are meant."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
@@ -99,6 +100,27 @@ def s3_error(status: int, code: str, message: str = "", **headers: str) -> Answe
     """An error as S3 writes it."""
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     return Answer(status, body, Content_Type="application/xml", **headers)
+
+
+def gcs_error(status: int, reason: str, message: str = "", **headers: str) -> Answer:
+    """An error as GCS's JSON API writes it; its XML API's are as S3's."""
+    error = {
+        "code": status,
+        "message": message,
+        "errors": [{"domain": "global", "reason": reason, "message": message}],
+    }
+    body = json.dumps({"error": error}).encode()
+    return Answer(status, body, Content_Type="application/json; charset=UTF-8", **headers)
+
+
+def azure_error(status: int, code: str, message: str = "", **headers: str) -> Answer:
+    """An error as Azure's Blob service writes it: the code is in a header too, which HEAD has alone."""
+    body = (
+        "<?xml version='1.0' encoding='utf-8'?>"
+        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    )
+    headers = {"Content_Type": "application/xml", "x_ms_error_code": code} | headers
+    return Answer(status, body.encode(), **headers)
 
 
 def is_get(request: Request) -> bool:

@@ -242,7 +242,7 @@ class JsonApi:
         sources = [
             (
                 each["name"],
-                int(each["generation"]) if "generation" in each else None,
+                _number(each, "generation"),
                 Conditions(_number(each.get("objectPreconditions") or {}, "ifGenerationMatch")),
             )
             for each in given["sourceObjects"]

@@ -241,6 +241,8 @@ class Session:
     fields: dict[str, Any]
     conditions: Conditions
     hashes: Hashes
+    size_bytes: int | None
+    """As its beginning told it (``X-Upload-Content-Length``)."""
     content: Content = field(default_factory=Content)
     made: GcsObject | None = None
     cancelled: bool = False
@@ -523,13 +525,14 @@ class Catalog:
         fields: Mapping[str, Any],
         conditions: Conditions,
         hashes: Hashes,
+        size_bytes: int | None,
     ) -> Session:
+        """A session. Its preconditions and hashes are those of the object that it will make."""
         check_name(name)
         with self._lock:
-            old = self.bucket(bucket).objects.get(name)
-            conditions.check(old, old.etag if old else None)
+            self.bucket(bucket)
             upload_id = secrets.token_urlsafe(48)
-            session = Session(upload_id, bucket, name, dict(fields), conditions, hashes)
+            session = Session(upload_id, bucket, name, dict(fields), conditions, hashes, size_bytes)
             self._sessions[upload_id] = session
             return session
 
@@ -544,8 +547,8 @@ class Catalog:
 
     def finish(self, session: Session, hashes: Hashes) -> GcsObject:
         """
-        Make the object of what the session has; preconditions were given at its beginning, and are decided
-        now. A session whose object was refused is at its end.
+        Make the object of what the session has; the preconditions that its beginning gave are decided now.
+        A session whose object was refused is at its end (which isn't documented).
         """
         with session.lock:
             if session.made is None:

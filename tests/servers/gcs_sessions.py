@@ -44,7 +44,9 @@ class Sessions:
         conditions: Conditions,
         hashes: Hashes,
     ) -> Reply:
-        session = self._catalog.begin(bucket, name, fields, conditions, hashes)
+        told = call.headers.get("X-Upload-Content-Length")
+        size_bytes = int(told) if told else None
+        session = self._catalog.begin(bucket, name, fields, conditions, hashes, size_bytes)
         there = f"{call.base_url}/upload/storage/v1/b/{bucket}/o"
         uri = f"{there}?uploadType=resumable&upload_id={session.upload_id}"
         return Reply(200, [("Location", uri), ("X-GUploader-UploadID", session.upload_id)])
@@ -61,6 +63,8 @@ class Sessions:
         if session.made:
             return json_reply(session.made.resource(call.base_url))
         told = _range(call)
+        if session.size_bytes is not None and told.total not in {None, session.size_bytes}:
+            raise invalid(f"Invalid request. {session.size_bytes} bytes were announced.")
         if told.first is not None:
             self._take(call, session, told)
         if told.total is None:
