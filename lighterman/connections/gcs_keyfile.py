@@ -64,6 +64,17 @@ def is_key_file(document: Mapping[str, object]) -> bool:
     return document.get("type") in NEEDED or not _TELLTALE.isdisjoint(document)
 
 
+def is_key_text(text: str) -> bool:
+    """The same of a text that may be anything; a key file that was cut short still looks like one."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        document = parse_document(text, "", only_json=True)
+    except ConfigurationError:
+        return any(f'"{name}"' in text for name in _TELLTALE)
+    return isinstance(document, dict) and is_key_file(document)
+
+
 def read_path(setting: Setting) -> str:
     """The text of the file that a key names. ``CredentialsError`` if it can't be read."""
     path = setting.value

@@ -18,6 +18,7 @@ from lighterman.connections.gcs_keyfile import (
     checked,
     decoded,
     is_key_file,
+    is_key_text,
     read_path,
     well_known_path,
 )
@@ -109,7 +110,7 @@ def resolve(
     malformed; both name the source and the key, never the value.
     """
     key_files = [name for name in found if name.startswith("/")]
-    files = from_files(mounts, found, (*_LOGIN_NAMES, key_files))
+    files = from_files(mounts, found, (*_LOGIN_NAMES, GcsNames.ZENML, key_files))
     own = from_env(connection, GCS_NAMES)
     ambient = from_environ(environ, GCS_NAMES)
     sources = [files, own, ambient]
@@ -126,7 +127,7 @@ def resolve(
 
 def _mounted(files: Source, key_files: list[str], sources: list[Source]) -> dict[str, object]:
     """The login that a mounted key file is; empty if none is mounted, or if the files name another one."""
-    if not key_files or any(files.first(names) for names in _LOGIN_NAMES):
+    if not key_files or _login_settings(files):
         return {}
     path = key_files[0]
     if len({files.values[each] for each in key_files}) > 1:
@@ -145,7 +146,7 @@ def _login_of(source: Source) -> dict[str, object]:
     if source.is_ambient and source.first(GcsNames.EMULATOR):
         # As in the SDK: an emulator needs no login, and must not get one that was meant for Google.
         return _emulator(source)
-    settings = [setting for names in _LOGIN_NAMES if (setting := source.first(names))]
+    settings = _login_settings(source)
     if not settings:
         return _emulator(source) if source.first(GcsNames.EMULATOR) else {}
     if not source.is_ambient and len({_text(setting) for setting in settings}) > 1:
@@ -161,9 +162,19 @@ def _login_of(source: Source) -> dict[str, object]:
     return {**fields, "named_file": setting.value} if by_path else fields
 
 
+def _login_settings(source: Source) -> list[Setting]:
+    """What the source has of the keys that are a login, in the order in which they count."""
+    found = [setting for names in _LOGIN_NAMES if (setting := source.first(names))]
+    token = source.first(GcsNames.ZENML)
+    if token and is_key_text(token.value):
+        found.append(token)
+    return found
+
+
 def _is_path(setting: Setting) -> bool:
     """The JSON itself under the name of a path is what ``kubectl create secret --from-file`` often makes."""
-    return setting.name not in GcsNames.KEYFILE_DICT and not setting.value.lstrip().startswith("{")
+    is_dict = setting.name in GcsNames.KEYFILE_DICT
+    return not is_dict and not setting.value.lstrip().startswith("{")
 
 
 def _text(setting: Setting) -> str:

@@ -72,6 +72,8 @@ class GcsNames:
     CREDENTIALS_FILE: Final = ("GOOGLE_APPLICATION_CREDENTIALS",)
     KEY_PATH: Final = ("GC_KEY_PATH", "GOOGLE_KEY_PATH")
     KEYFILE_DICT: Final = ("GC_KEYFILE_DICT", "GOOGLE_KEYFILE_DICT")
+    # The one key of ZenML's secret for GCP, with the key file's text; any other token is none of ours.
+    ZENML: Final = ("TOKEN",)
     # …_PROJECT_ID: Polyaxon's; the last two are Google's own.
     PROJECT: Final = (
         "GC_PROJECT",

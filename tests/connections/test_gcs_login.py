@@ -409,12 +409,37 @@ def test_polyaxons_documented_catalog_logs_in(mounted):
 
 
 def test_zenmls_artifact_store_logs_in():
-    """ZenML's secret for GCP has its JSON under token; here the pod gives it by one of the usual names."""
+    """ZenML's secret for GCP has one key, token, that holds the key file; the pod gives it as a variable."""
     document = {"name": "z", "flavor": "gcp", "path": "gs://b/p", "authentication_secret": "gcp"}
     [entry] = read_catalog([document], "catalog")
     assert isinstance(entry, Connection)
-    environ = {"GOOGLE_KEYFILE_DICT": text()}
-    assert service_account() == info(GcsLogins(entry, environ).current())
+    for environ in ({"token": text()}, {"GOOGLE_KEYFILE_DICT": text()}):
+        assert service_account() == info(GcsLogins(entry, environ).current())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"token": text()}, {"secret.json": json.dumps({"token": text()})}],
+)
+def test_zenmls_secret_may_be_mounted(mounted, files):
+    """As one file, or as one JSON file that holds the key."""
+    assert service_account() == info(login(secret=mount(mounted("gcs", files))))
+
+
+@pytest.mark.parametrize("value", ["eyJhbGciOi.J9.x", '{"a": 1}', '{"a', "[]"])
+def test_any_other_token_is_none_of_ours(mounted, value):
+    """A variable or a projected service account token of that name is somebody else's."""
+    assert "the SDK's own chain" == login({"token": value}).source
+    federated = {"gcp.json": json.dumps(FEDERATION)}
+    if not value.startswith("{"):
+        secret = mounted("gcs", {**federated, "token": value})
+        assert "external_account" == login(secret=mount(secret)).key_type
+
+
+def test_zenmls_secret_that_was_cut_short_is_named():
+    """77, as every key file that can't be used."""
+    with pytest.raises(CredentialsError, match=r"TOKEN \(process environment\):\d+:\d+: not JSON"):
+        login({"token": text()[:-30]})
 
 
 @pytest.fixture
