@@ -209,13 +209,7 @@ class _Link:
         request = Request(method, target, {name.lower(): value for name, value in head.headers})
         faults = self._proxy._note(request)
         if method == "CONNECT":
-            if refusal := next((fault for fault in faults if isinstance(fault, Answer)), None):
-                return self._answer(request, head, refusal)
-            request.status = 200
-            self._client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            if connect_tls:
-                self.secure(connect_tls)
-            return True
+            return self._open_tunnel(request, head, faults, connect_tls)
         for fault in faults:
             if isinstance(fault, Call):
                 fault.hook(request)
@@ -229,6 +223,21 @@ class _Link:
             elif isinstance(fault, Reset):
                 return self._reset_after(request, head, fault.after_bytes)
         return self._pass_on(request, head, faults)
+
+    def _open_tunnel(
+        self,
+        request: Request,
+        head: Head,
+        faults: list[Fault],
+        connect_tls: ssl.SSLContext | None,
+    ) -> bool:
+        if refusal := next((fault for fault in faults if isinstance(fault, Answer)), None):
+            return self._answer(request, head, refusal)
+        request.status = 200
+        self._client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        if connect_tls:
+            self.secure(connect_tls)
+        return True
 
     def _answer(self, request: Request, head: Head, answer: Answer) -> bool:
         # The body is taken first: a server that answers early and closes makes clients see a reset.
