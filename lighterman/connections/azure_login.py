@@ -16,7 +16,7 @@ from lighterman.connections.azure_endpoint import (
     endpoint_of,
     with_account,
 )
-from lighterman.connections.azure_sas import check_scheme, check_times
+from lighterman.connections.azure_sas import check_scheme, check_times, shown
 from lighterman.connections.azure_ways import (
     LOGIN_NAMES,
     Said,
@@ -75,6 +75,11 @@ class AzureLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Who gives tokens, as https URL without a slash at its end."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
+
+    @property
+    def described(self) -> str:
+        """The source, with what a SAS says that it is for: what a refusal tells."""
+        return f"{self.source} ({shown(self.sas_token)})" if self.sas_token else self.source
 
     @property
     def takes_tokens(self) -> bool:

@@ -5,9 +5,8 @@ themselves: https://learn.microsoft.com/rest/api/storageservices/create-account-
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from lighterman.connections.sources import Setting, url_of
@@ -16,10 +15,6 @@ from lighterman.secret import Secret
 
 SKEW_SECONDS: Final = 300.0
 """So far this machine's clock may be off before a signature's times are judged by it: within, the store does."""
-
-Action = Literal["list", "read", "write", "delete"]
-_LETTERS: Final[dict[Action, str]] = {"list": "l", "read": "r", "write": "wc", "delete": "d"}
-"""The letters of ``sp`` of which one allows it: a blob may be made with ``c``, and replaced with ``w``."""
 
 _NAME: Final = re.compile(r"[a-z]{2,6}")
 _UNQUOTED: Final = re.compile(r"[\s\"'<>]")
@@ -92,27 +87,18 @@ def check_scheme(setting: Setting, token: Secret, endpoint: str) -> None:
         )
 
 
-def lacking(token: Secret, action: Action, now_seconds: float) -> str:
-    """Why a signature that was refused for ``action`` may have been, in one clause; ``""`` if it doesn't tell."""
-    return next(_lacks(_pairs(token.reveal()), action, now_seconds), "")
-
-
-def _lacks(fields: dict[str, str], action: Action, now_seconds: float) -> Iterator[str]:
-    end, start = (_parsed_time(fields.get(name, "")) for name in ("se", "st"))
-    if end is not None and end < now_seconds:
-        yield f"the SAS has expired at {_shown(end)}"
-    if start is not None and start > now_seconds:
-        yield f"the SAS doesn't hold before {_shown(start)}"
-    letters, permissions = _LETTERS[action], fields.get("sp", _LETTERS[action])
-    if not set(letters) & set(permissions):
-        yield f"the SAS allows sp={permissions}, and to {action} needs {letters[0]}"
-    kind = "c" if action == "list" else "o"
-    if kind not in fields.get("srt", kind):
-        yield f"the SAS is for srt={fields['srt']}, and to {action} needs {kind}"
-    if action == "list" and fields.get("sr") == "b":
-        yield "the SAS is for one blob (sr=b), and to list needs one for the container (sr=c)"
-    if "sip" in fields:
-        yield f"the SAS is only for the addresses {fields['sip']}"
+def shown(token: Secret) -> str:
+    """What a signature is for and until when, as far as it tells: for the text of a refusal. Not the signature."""
+    fields = _pairs(token.reveal())
+    said = [
+        f"{name}={fields[name]}"
+        for name in ("sp", "ss", "srt", "sr", "si", "sip")
+        if name in fields
+    ]
+    for word, name in (("from", "st"), ("until", "se")):
+        seconds = _parsed_time(fields.get(name, ""))
+        said += [f"{word} {_shown(seconds)}"] if seconds is not None else []
+    return f"a SAS: {', '.join(said)}"
 
 
 def _place(setting: Setting, url: str) -> tuple[str, str]:

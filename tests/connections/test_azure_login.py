@@ -468,6 +468,16 @@ def test_a_sas_for_https_only_does_not_go_over_http():
         login(env=env, options=Options(endpoint="http://127.0.0.1:10000"))
 
 
+def test_a_sas_is_described_without_its_signature():
+    """A refusal tells what it is for and until when."""
+    token = sas(st="2026-01-01", sip="10.0.0.1", srt="co", ss="b", sr="")
+    found = login(env={"AZURE_STORAGE_SAS_TOKEN": token})
+    limits = (
+        "sp=rl, ss=b, srt=co, sip=10.0.0.1, from 2026-01-01 00:00 UTC, until 2099-01-01 00:00 UTC"
+    )
+    assert f"env of the connection (a SAS: {limits})" == found.described
+
+
 def test_what_is_secret_is_masked_everywhere():
     """Keys, connection strings, signatures: in a repr, and in any text that leaves the process."""
     found = [

@@ -259,17 +259,6 @@ def test_a_renewal_that_fails_after_the_end_is_an_error(tokens, entra):
         give()
 
 
-def test_a_token_that_the_store_refuses_is_asked_for_anew(tokens, entra):
-    """It may have been revoked, or the clocks may differ."""
-    give, _ = tokens
-    first = give()
-    give.refused(first)
-    second = give()
-    give.refused(first)
-    assert second == give()
-    assert 2 == len(entra.exchanges())
-
-
 @pytest.mark.parametrize(
     ("reply", "kind", "message", "hint"),
     [
@@ -321,10 +310,11 @@ def test_the_federated_token_is_read_again_for_each_exchange(access, entra, tmp_
     file = tmp_path / "token"
     env = {**PRINCIPAL, "AZURE_AUTHORITY_HOST": entra.url, "AZURE_FEDERATED_TOKEN_FILE": str(file)}
     del env["AZURE_CLIENT_SECRET"]
+    entra.lasts_seconds = 0
     give = access(env).token
     for content in ("old.old.old", "new.new.new"):
         file.write_text(content)
-        give.refused(give())
+        give()
     assert ["old.old.old", "new.new.new"] == [
         asked.fields["client_assertion"] for asked in entra.exchanges()
     ]

@@ -91,12 +91,6 @@ class Tokens:
                 self._token = self._renewed(self._token)
             return self._token
 
-    def refused(self, token: Token) -> None:
-        """The store refuses this one, although it should be good: the next call asks for another."""
-        with self._lock:
-            if self._token == token:
-                self._token = None
-
     def _renewed(self, last: Token | None) -> Token:
         now = self._clock.wall()
         try:
@@ -202,7 +196,7 @@ class Tokens:
             )
         return CredentialsError(
             f"the login from {place.login} was refused by {place.endpoint} ({said})",
-            hint=self._hint(exchange.code),
+            hint=place.with_mounts(self._hint(exchange.code)),
             connection=place.connection,
         )
 
@@ -217,7 +211,9 @@ class Tokens:
         return CredentialsError(
             f"connection {self._place.connection!r} has no credentials:"
             f" none are said ({self._place.login}), and no managed identity answers here",
-            hint="give it a secret or environment variables; or options.anonymous: true",
+            hint=self._place.with_mounts(
+                "give it a secret or environment variables; or options.anonymous: true"
+            ),
             connection=self._place.connection,
         )
 
