@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,6 +176,68 @@ def test_a_workload_identity_federation_logs_in_and_lists(gcs, gcs_bucket, log_i
         assert ["a"] == listing(gcs_bucket, tokens[-1])
         clock.now_seconds += 4000
     assert tokens[0] != tokens[1]
+
+
+def test_a_federation_takes_its_token_from_a_url(gcs, log_in, proxy_to, tmp_path):
+    """As Azure's and GitHub's: an address that answers with a JSON that holds the token."""
+    issuer = proxy_to(gcs.endpoint)
+    issuer.on(lambda _: True, Answer(200, b'{"access_token": "subject-of-the-url"}'))
+    gcs.accept_refresh("subject-of-the-url")
+    source = {
+        "url": f"{issuer.url}/identity",
+        "headers": {"Metadata": "True"},
+        "format": {"type": "json", "subject_token_field_name": "access_token"},
+    }
+    token = log_in(federation(gcs, tmp_path, credential_source=source)).token()
+    assert str(token).startswith("ya29.")
+    assert ["True"] == [asked.headers["metadata"] for asked in issuer.seen()]
+
+
+def test_a_federation_takes_its_token_from_a_program(gcs, log_in, monkeypatch, tmp_path):
+    """Where that is allowed, by the variable that Google's own libraries ask for."""
+    said = {
+        "version": 1,
+        "success": True,
+        "token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "id_token": "subject-of-the-program",
+    }
+    gcs.accept_refresh("subject-of-the-program")
+    (tmp_path / "said").write_text(json.dumps(said))
+    source = {"executable": {"command": f"cat {tmp_path}/said", "timeout_millis": 5000}}
+    login = log_in(federation(gcs, tmp_path, credential_source=source))
+    with pytest.raises(CredentialsError):
+        login.token()
+    monkeypatch.setenv("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")
+    assert str(login.token()).startswith("ya29.")
+
+
+def test_a_federation_of_an_aws_identity_is_exchanged(gcs, log_in, proxy_to, monkeypatch, tmp_path):
+    """The subject token is a signed GetCallerIdentity of AWS, which Google's STS sends there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws-secret")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    sts = proxy_to(gcs.endpoint)
+    answer = {"access_token": "of-aws", "expires_in": 3600, "token_type": "Bearer"}
+    sts.on(is_token, Answer(200, json.dumps(answer).encode()))
+    aws = federation(
+        gcs,
+        tmp_path,
+        token_url=f"{sts.url}/v1/token",
+        subject_token_type="urn:ietf:params:aws:token-type:aws4_request",
+        credential_source={
+            "environment_id": "aws1",
+            "regional_cred_verification_url": "https://sts.{region}.amazonaws.com"
+            "?Action=GetCallerIdentity&Version=2011-06-15",
+        },
+    )
+    assert "of-aws" == log_in(aws).token()
+    form = dict(urllib.parse.parse_qsl(sts.seen()[0].body_start.decode()))
+    subject = json.loads(urllib.parse.unquote(form["subject_token"]))
+    assert subject["url"].startswith("https://sts.eu-west-1.amazonaws.com?Action=GetCallerIdentity")
+    [authorization] = [
+        each["value"] for each in subject["headers"] if each["key"] == "Authorization"
+    ]
+    assert "Credential=AKIDEXAMPLE/" in authorization
 
 
 def test_a_federated_login_stands_for_a_service_account(gcs, log_in, tmp_path, proxy_to):
@@ -348,6 +412,32 @@ def test_no_credentials_at_all_are_said_with_their_mend(log_in, monkeypatch):
     assert "options.anonymous" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("product", "expected", "message"),
+    [
+        ("Google Compute Engine\n", TransientError, "no answer from http://metadata.google.internal: its name doesn't resolve"),
+        ("Standard PC\n", CredentialsError, "connection 'mine' has no credentials"),
+        (None, CredentialsError, "connection 'mine' has no credentials"),
+    ],
+)  # fmt: skip
+def test_only_google_s_machines_wait_for_the_metadata_server(
+    log_in, monkeypatch, tmp_path, product, expected, message
+):
+    """Elsewhere its name doesn't resolve, and a missing login is said at once: 77 in place of 75."""
+
+    def no_names(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    path = tmp_path / "product_name"
+    if product:
+        path.write_text(product)
+    monkeypatch.setattr("lighterman.stores.gcs.login._PRODUCT", str(path))
+    monkeypatch.setattr(socket, "getaddrinfo", no_names)
+    with pytest.raises(expected) as caught:
+        log_in().token()
+    assert (expected, message) == (type(caught.value), caught.value.message)
+
+
 def test_a_service_account_needs_little_of_the_sdk(tmp_path, key):
     """Opening a connection imports only its own SDK, and of that what the login needs."""
     path = tmp_path / "key.json"
@@ -490,7 +580,7 @@ def test_a_private_key_that_is_damaged_inside_is_explained(log_in, key):
 def test_a_federation_by_certificate_is_refused_by_name(log_in, gcs, tmp_path):
     """What can't be done is an error, not a surprise."""
     source = {"certificate": {"use_default_certificate_config": True}}
-    with pytest.raises(LightermanError):
+    with pytest.raises(ConfigurationError, match="by client certificate isn't supported"):
         log_in(federation(gcs, tmp_path / "t", credential_source=source)).token()
 
 

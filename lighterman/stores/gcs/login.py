@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypedDict
 
 from lighterman.clock import Clock, SystemClock
 from lighterman.connections.gcs_login import GcsLogin
-from lighterman.errors import CredentialsError, LightermanError
+from lighterman.errors import ConfigurationError, CredentialsError, LightermanError
 from lighterman.log import get_logger
 from lighterman.secret import MASK, Secret
 from lighterman.stores.failures import Place
@@ -185,6 +185,7 @@ class Tokens:
         try:
             return self._fetch()
         except LightermanError as error:
+            error.connection = error.connection or self._place.connection
             self._failed = error
             raise
         finally:
@@ -270,6 +271,11 @@ def _credentials(info: dict[str, Any], login: GcsLogin) -> Any:
 
 
 def _federation(source: dict[str, Any]) -> tuple[str, str]:
+    if "certificate" in source:
+        raise ConfigurationError(
+            "a workload identity federation by client certificate isn't supported",
+            hint="give credential_source a file, a URL, an executable or AWS",
+        )
     if str(source.get("environment_id", "")).startswith("aws"):
         return "google.auth.aws", "from_info"
     if "executable" in source:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lighterman.errors import ConfigurationError, SlowDownError, TransientError
+from lighterman.errors import SlowDownError, TransientError
 from lighterman.stores.failures import Place
 from lighterman.stores.http import Http
 from lighterman.stores.network import Network
@@ -72,15 +72,8 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,  # noqa: ARG002  # ours are the network's
-        **arguments: Any,
     ) -> Reply:
         """One request. ``TransientError``, and what else no answer means, besides google-auth's own."""
-        if arguments.get("cert"):
-            raise ConfigurationError(
-                "a workload identity federation by client certificate isn't supported",
-                hint="give the federation a token from a file, a URL or AWS",
-                connection=self._place.connection,
-            )
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if not parts.path:
