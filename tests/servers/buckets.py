@@ -100,10 +100,10 @@ class S3Bucket(NamedTuple):
 
 
 def place_of(connection: Connection) -> str:
-    """The bucket's or the directory's name."""
+    """The bucket's, the container's or the directory's name."""
     schema = connection.schema
     if isinstance(schema, Bucket):
-        return schema.bucket.removeprefix("s3://")
+        return schema.bucket.partition("://")[2].partition("@")[0]
     return schema.mount_path
 
 

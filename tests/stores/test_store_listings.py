@@ -29,8 +29,10 @@ def test_a_prefix_is_any_leading_string_of_a_key(put_all, listed):
     assert [] == listed("odel")
 
 
-def test_keys_come_in_byte_order(put_all, listed):
+def test_keys_come_in_byte_order(kind, put_all, listed):
     """In the byte order of their UTF-8 keys."""
+    # Azurite compares UTF-16, where what is beyond 16 bits comes before U+E000: an exception of that server alone.
+    encoding = "utf-16-be" if kind == "azurite" else "utf-8"
     keys = [
         "a-x",
         "a.y",
@@ -47,7 +49,7 @@ def test_keys_come_in_byte_order(put_all, listed):
     ]
     put_all(keys)
 
-    assert sorted(keys, key=str.encode) == listed()
+    assert sorted(keys, key=lambda key: key.encode(encoding)) == listed()
 
 
 def test_more_than_a_page_of_keys_is_listed_page_by_page(store, put_all):

@@ -200,6 +200,13 @@ def test_a_part_of_an_abandoned_upload_is_refused(store, kind, files, send):
     upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     store.abandon(Key("big"), upload_id)
 
+    if (
+        kind == "azurite"
+    ):  # Azure knows no uploads, only blocks, and takes any: what is never finished ends
+        parts = send("big", upload_id, files.of(CONTENT), [1])
+        with pytest.raises(UploadMissingError):
+            store.finish(Key("big"), upload_id, parts)
+        return
     with pytest.raises(refusal):
         send("big", upload_id, files.of(CONTENT), [1])
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from lighterman.errors import TransientError
 from lighterman.stores.azure.wire import checksum_of
 from lighterman.stores.contract import ETag, Key, Listed
+from lighterman.stores.keys import fits_xml
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -37,13 +38,13 @@ def uncommitted(ask: Ask, prefix: str) -> Iterator[Key]:
     for root in _answers(ask, prefix, "uncommittedblobs"):
         for blob in root.iter("Blob"):
             # Every object has a Content-Type; what was never committed has none.
-            if blob.findtext("Properties/Content-Type") is None or not blob.findtext(
-                "Properties/Content-Type"
-            ):
+            if not blob.findtext("Properties/Content-Type"):
                 yield _key(blob)
 
 
 def _answers(ask: Ask, prefix: str, include: str) -> "Iterator[Element]":
+    if not fits_xml(prefix):
+        return  # the service has no such keys, and refuses the question
     query = {
         "restype": "container",
         "comp": "list",
