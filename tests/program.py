@@ -157,7 +157,7 @@ class Program:
             **popen.pop("environ", {}),
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "lighterman", *map(str, arguments)],
+            [*popen.pop("through", ()), sys.executable, "-m", "lighterman", *map(str, arguments)],
             env=environ,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,

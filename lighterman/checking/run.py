@@ -14,7 +14,7 @@ from lighterman.command import Context
 from lighterman.errors import DeadlineError, ExitCode
 from lighterman.log import get_logger
 
-HALT_SECONDS: Final = 10.0
+HALT_SECONDS: Final = 5.0
 """How long a stop waits for the request under way and for the probes to be taken away."""
 _LOOK_SECONDS: Final = 0.5
 
