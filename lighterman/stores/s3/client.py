@@ -198,7 +198,7 @@ def _create(settings: S3Settings, login: Login) -> Any:
 
 
 def _lost(place: Place, key: str) -> LightermanError:
-    """botocore asks a HEAD for the region of a bucket that redirects; if that is redirected too, for ever."""
+    """What botocore runs into: it asks a HEAD for a bucket's region, which redirects too, and so on."""
     return failures.explained(place, Failure(301, "PermanentRedirect"), key)
 
 
