@@ -136,3 +136,16 @@ class TestAccess:
         gcs_bucket.grant("roles/storage.objectViewer", "allUsers")
         assert b"x" == wire.ask("GET", path, Authorization="").body
         assert 401 == wire.ask("PUT", path, b"y", Authorization="").status
+
+    def test_requesters_that_pay(self, gcs_bucket, gcs, wire):
+        """Where requesters pay, who isn't the owner must name a project, in either API."""
+        who = "payer@tests.iam.gserviceaccount.com"
+        login = {"Authorization": f"Bearer {gcs.allow('payer-token', who)}"}
+        gcs_bucket.grant("roles/storage.objectUser", f"serviceAccount:{who}")
+        gcs_bucket.update(requester_pays=True)
+        xml, json_path = f"/{gcs_bucket.name}/a", f"/storage/v1/b/{gcs_bucket.name}/o"
+        refused = wire.ask("PUT", xml, b"x", **login)
+        assert (400, True) == (refused.status, b"<Code>UserProjectMissing</Code>" in refused.body)
+        assert 400 == wire.ask("GET", json_path, **login).status
+        assert 200 == wire.ask("PUT", xml, b"x", x_goog_user_project="mine", **login).status
+        assert 200 == wire.ask("GET", f"{json_path}?userProject=mine", **login).status

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LOCK = ("package.json", "package-lock.json")
-OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
+OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 
 
 def node() -> str:

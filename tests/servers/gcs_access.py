@@ -149,6 +149,20 @@ class Access:
             )
         raise ApiError(403, "forbidden", "AccessDenied", "Access denied.", text)
 
+    def demand_payer(self, who: str | None, payer: str | None, fields: Mapping[str, Any]) -> None:
+        """
+        400 where the bucket's requesters pay and nobody is named who does (docs/requester-pays). Owners of the
+        bucket's own project needn't name one.
+        """
+        requester_pays = (fields.get("billing") or {}).get("requesterPays")
+        if requester_pays and not payer and who not in self._owners:
+            raise ApiError(
+                400,
+                "required",
+                "UserProjectMissing",
+                "Bucket is a requester pays bucket but no user project provided.",
+            )
+
     def _signer(self, assertion: str, audience: str | None) -> str:
         """Who signed a JWT, its signature, audience and times being right."""
         from google.auth import exceptions, jwt  # late: only some tests log in by key

@@ -66,32 +66,28 @@ class JsonApi:
             if match and method == call.method.replace("HEAD", "GET"):
                 names = [unquote(each) for each in match.groups()]
                 if permission:
-                    self._demand(who, names[0], permission)
+                    self._demand(call, who, names[0], permission)
                 elif act != self._test_permissions:
                     self._access.demand(who, "storage.buckets.create", (), "project")
                 if act in {self._copy, self._rewrite}:
-                    self._demand_to_place(who, names[2], names[3])
+                    self._demand_to_place(call, who, names[2], names[3])
                 if act == self._test_permissions:
                     names.append(who or "")
                 return act(call, *names)
         raise ApiError(404, "notFound", "NotFound", f"Not Found: {call.method} {call.path}")
 
-    def _demand(self, who: str | None, bucket: str, permission: str) -> None:
+    def _demand(self, call: Call, who: str | None, bucket: str, permission: str) -> None:
         held = self._catalog.bucket(bucket)
+        payer = call.query.get("userProject") or call.headers.get("x-goog-user-project")
+        self._access.demand_payer(who, payer, held.fields)
         where = "bucket" if permission.startswith("buckets.") else "object"
-        if self._requires_payer(held.fields):
-            where = "bucket"
         self._access.demand(who, f"storage.{permission}", held.policy, where)
 
-    def _demand_to_place(self, who: str | None, bucket: str, name: str) -> None:
+    def _demand_to_place(self, call: Call, who: str | None, bucket: str, name: str) -> None:
         """To replace an object is to delete the old one (docs/access-control/iam-json)."""
-        self._demand(who, bucket, "objects.create")
+        self._demand(call, who, bucket, "objects.create")
         if name in self._catalog.bucket(bucket).objects:
-            self._demand(who, bucket, "objects.delete")
-
-    @staticmethod
-    def _requires_payer(fields: dict[str, Any]) -> bool:
-        return bool((fields.get("billing") or {}).get("requesterPays"))
+            self._demand(call, who, bucket, "objects.delete")
 
     def _list_buckets(self, call: Call) -> Reply:
         items = [bucket.resource(call.base_url) for bucket in self._catalog.buckets()]
@@ -258,7 +254,7 @@ class JsonApi:
         if not match or call.method != "POST":
             raise ApiError(404, "notFound", "NotFound", f"Not Found: {call.method} {call.path}")
         bucket = unquote(match[1])
-        self._demand(who, bucket, "objects.create")
+        self._demand(call, who, bucket, "objects.create")
         if kind == "media":
             fields: dict[str, Any] = {"contentType": call.headers.get("Content-Type")}
             content = received(call.body)
@@ -272,7 +268,7 @@ class JsonApi:
         name = call.query.get("name") or fields.get("name")
         if not name:
             raise ApiError(400, "required", "InvalidArgument", "Required object name is missing")
-        self._demand_to_place(who, bucket, name)
+        self._demand_to_place(call, who, bucket, name)
         for field in ("contentEncoding", "storageClass"):
             if call.query.get(field):
                 fields[field] = call.query[field]

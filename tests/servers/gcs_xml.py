@@ -42,9 +42,12 @@ class XmlApi:
         if call.method not in allow:
             raise ApiError(405, "invalid", "MethodNotAllowed", "The method is not allowed.")
         act, right = allow[call.method]
-        policy = self._catalog.bucket(bucket).policy
+        held = self._catalog.bucket(bucket)
+        payer = call.query.get("userProject") or call.headers.get("x-goog-user-project")
+        self._access.demand_payer(who, payer, held.fields)
+        policy = held.policy
         self._access.demand(who, f"storage.objects.{right}", policy, "object")
-        if right == "create" and name in self._catalog.bucket(bucket).objects:
+        if right == "create" and name in held.objects:
             # docs/access-control/iam-xml: to replace an object is to delete the old one
             self._access.demand(who, "storage.objects.delete", policy, "object")
         return act(call, bucket, name)
