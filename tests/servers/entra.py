@@ -71,7 +71,8 @@ def refusal(code: int, error: str = "invalid_client", status: int = 401) -> Answ
 class TokenServer:
     """
     Listens on loopback from its making to ``close``, over TLS where it has a context. Each token that it gives
-    lasts ``lasts_seconds``; ``replies`` are given first, before any token.
+    lasts ``lasts_seconds``; ``replies`` are given first, before any token. The first ``revoked`` tokens are past
+    their end, whatever is told of them.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, lasts_seconds: float = 3600) -> None:
@@ -79,6 +80,7 @@ class TokenServer:
         self.given: list[str] = []
         self.replies: list[Answer] = []
         self.lasts_seconds = lasts_seconds
+        self.revoked = 0
         self._lock = threading.Lock()
         server = self
 
@@ -147,7 +149,8 @@ class TokenServer:
         return Answer(404, {"error": "not_found"})
 
     def _token(self) -> str:
-        self.given.append(bearer_token(self.lasts_seconds, str(len(self.given))))
+        lasts = -60.0 if len(self.given) < self.revoked else self.lasts_seconds
+        self.given.append(bearer_token(lasts, str(len(self.given))))
         return self.given[-1]
 
 

@@ -128,7 +128,7 @@ def configured(
             stall_seconds=stall_seconds,
             concurrency=max(1, concurrency),
         ),
-        login=login.source,
+        login=login.described,
         empty_mounts=login.empty_mounts,
         tier=_tier(connection),
         tags=_tags(connection),
