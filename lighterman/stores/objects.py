@@ -134,12 +134,20 @@ class Objects:
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool
     ) -> ETag:
         """As the store's ``write``, of at most ``MOST_PUT_BYTES``."""
+        data = read_window(window)
+        return self._dialect.etag(
+            self.put_bytes(key, data, attributes, only_if_absent=only_if_absent)
+        )
+
+    def put_bytes(
+        self, key: Key, data: bytes, attributes: Attributes, *, only_if_absent: bool
+    ) -> Mapping[str, Any]:
+        """What the store answers to such a write: ``e_tag`` and ``version``."""
         import obstore
 
-        data = read_window(window)
         store = self._opened()
         try:
-            result = obstore.put(
+            return obstore.put(
                 store,
                 key,
                 data,
@@ -151,7 +159,6 @@ class Objects:
             Exception
         ) as error:  # obstore's errors have no common base: OSError, ValueError, its own
             raise self._dialect.meaning(error, key, ConditionFailedError) from error
-        return self._dialect.etag(result)
 
     def _opened(self) -> "ObjectStore":
         with self._lock:

@@ -1,0 +1,39 @@
+"""Keys in requests: how they are quoted, which of them obstore would change, and which GCS takes for none."""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+from lighterman.errors import CannotWriteError
+
+MOST_KEY_BYTES: Final = 1024
+_CHANGED: Final = re.compile(r"^/|/$|//|(?:^|/)\.{1,2}(?:/|$)|[\x00-\x1f\x7f]")
+"""obstore 0.12 drops a slash at either end and refuses the rest."""
+_NO_NAME: Final = re.compile(r"\.{1,2}|.*[\r\n].*|\.well-known/acme-challenge/.*", re.DOTALL)
+"""https://cloud.google.com/storage/docs/objects#naming"""
+
+
+def obstore_takes(key: str) -> bool:
+    """Whether obstore sends this key as it is."""
+    return bool(key) and _CHANGED.search(key) is None
+
+
+def check_name(key: str, connection: str) -> None:
+    """``CannotWriteError`` for a key under which GCS takes no object."""
+    if _NO_NAME.fullmatch(key):
+        why = "with line breaks, '.', '..' or .well-known/acme-challenge/"
+    elif len(key.encode("utf-8", "surrogateescape")) > MOST_KEY_BYTES:
+        why = f"of more than {MOST_KEY_BYTES} bytes"
+    else:
+        return
+    raise CannotWriteError(
+        f"GCS takes no object name {why}: {key!r}",
+        hint="rename the file, or leave it out (--exclude)",
+        connection=connection,
+        key=key,
+    )
+
+
+def quoted(key: str) -> str:
+    """A key as one segment of a URL's path."""
+    return quote(key, safe="")

@@ -1,0 +1,85 @@
+"""Sessions are begun by google-cloud-storage, over this program's own connections and login."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from lighterman.errors import TransientError
+from lighterman.stores import metadata
+from lighterman.stores.contract import Attributes, Key
+from lighterman.stores.gcs.settings import GcsSettings
+from lighterman.stores.gcs.wire import Wire
+
+
+class _Reply:
+    """As much of a ``requests.Response`` as the SDK reads."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        self.status_code = status
+        self.headers = headers
+        self.content = content
+
+
+class _Transport:
+    """As much of a ``requests.Session`` as the SDK uses to begin a session."""
+
+    def __init__(self, wire: Wire, key: Key) -> None:
+        self._wire = wire
+        self._key = key
+
+    def request(
+        self, method: str, url: str, data: bytes, headers: Mapping[str, str], **_: object
+    ) -> _Reply:
+        parts = urlsplit(url)
+        kept = {
+            name.lower(): value
+            for name, value in headers.items()
+            if name.lower() not in {"user-agent", "accept-encoding"}
+        }
+        answer = self._wire.call(
+            method,
+            f"{parts.path}?{parts.query}",
+            key=self._key,
+            headers=kept,
+            body=lambda: data,
+        )
+        return _Reply(answer.status, answer.headers, answer.body)
+
+
+def begin(wire: Wire, settings: GcsSettings, key: Key, attributes: Attributes) -> str:
+    """
+    Path and query of a new session's URI. Not its host: behind a proxy or a private endpoint a server may
+    know itself by another name than the one that leads there.
+    """
+    client = _client(wire, settings, key)
+    blob = client.bucket(settings.bucket).blob(key, kms_key_name=settings.kms_key)
+    blob.metadata = metadata.to_metadata(attributes, key)
+    if settings.storage_class:
+        blob.storage_class = settings.storage_class
+    uri = blob.create_resumable_upload_session(
+        content_type=attributes.content_type or "application/octet-stream",
+        predefined_acl=settings.acl,
+        checksum=None,
+        retry=None,
+    )
+    parts = urlsplit(uri)
+    if "upload_id=" not in parts.query:
+        raise TransientError(
+            f"{settings.endpoint} began an upload of {key!r} without saying which",
+            connection=settings.connection,
+            key=key,
+        )
+    return f"{parts.path}?{parts.query}"
+
+
+def _client(wire: Wire, settings: GcsSettings, key: Key) -> Any:
+    from google.auth import credentials
+    from google.cloud.storage import Client
+
+    nobody: Any = credentials.AnonymousCredentials
+    return Client(
+        project="none",  # only buckets are made in one
+        credentials=nobody(),  # the transport logs in
+        _http=_Transport(wire, key),
+        client_options={"api_endpoint": settings.endpoint},
+    )
