@@ -1,0 +1,92 @@
+"""What the catalogs of the three clouds have in common, and their secrets, for one bucket of each."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from servers.accounts import Account
+from servers.containers import AzureContainer
+from servers.gcs import GcsBucket
+
+
+class Cloud(NamedTuple):
+    """One bucket, as users of Polyaxon and ZenML write it down."""
+
+    kind: str
+    legacy_store: str
+    flavor: str
+    uri: str
+    literal_keys: dict[str, str]
+    """A login as a file, or a variable, for each of its keys."""
+    json_file: dict[str, str]
+    """A login as one JSON file, by its name."""
+    options: dict[str, Any]
+    """What only a test's server needs of a connection."""
+    ambient: dict[str, str]
+    """The same, as variables, for shapes that have no options."""
+    register_flags: dict[str, Any]
+    """ZenML's, beside name, flavor and path."""
+    put: Callable[[str, bytes], object]
+
+
+def s3_cloud(account: Account) -> Cloud:
+    """A bucket of an AWS account that checks who asks."""
+    bucket, key = account.bucket(), account.key
+    login = {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        "AWS_REGION": bucket.region,
+    }
+    return Cloud(
+        kind="s3",
+        legacy_store="s3",
+        flavor="s3",
+        uri=f"s3://{bucket.name}",
+        literal_keys=login,
+        json_file={"s3-secret.json": json.dumps(login)},
+        options={"endpoint": account.endpoint},
+        ambient={"AWS_ENDPOINT_URL": account.endpoint},
+        register_flags={
+            "key": key.access_key_id,
+            "secret": key.secret_access_key,
+            "client_kwargs": {"endpoint_url": account.endpoint, "region_name": bucket.region},
+            "config_kwargs": {"connect_timeout": 10},
+            "s3_additional_kwargs": {"ServerSideEncryption": "AES256"},
+        },
+        put=bucket.put,
+    )
+
+
+def gcs_cloud(bucket: GcsBucket) -> Cloud:
+    """A bucket whose server lets in who has a token that it gave for a signed assertion."""
+    document = json.dumps(bucket.server.service_account())
+    return Cloud(
+        kind="gcs",
+        legacy_store="gcs",
+        flavor="gcp",
+        uri=f"gs://{bucket.name}",
+        literal_keys={"GC_KEYFILE_DICT": document, "GC_PROJECT": "tests"},
+        json_file={"gc-secret.json": document},
+        options={"endpoint": bucket.endpoint},
+        ambient={"STORAGE_EMULATOR_HOST": bucket.endpoint},
+        register_flags={},
+        put=bucket.put,
+    )
+
+
+def azure_cloud(container: AzureContainer) -> Cloud:
+    """A container of Azurite, with the account's key."""
+    server = container.server
+    login = {"AZURE_ACCOUNT_NAME": server.account, "AZURE_ACCOUNT_KEY": server.key}
+    return Cloud(
+        kind="wasb",
+        legacy_store="azure",
+        flavor="azure",
+        uri=f"wasbs://{container.name}@{server.account}.blob.core.windows.net/",
+        literal_keys={**login, "AZURE_CONNECTION_STRING": server.connection_string},
+        json_file={"az-secret": json.dumps({"AZURE_CONNECTION_STRING": server.connection_string})},
+        options={},
+        ambient={},
+        register_flags={},
+        put=container.put,
+    )

@@ -1,0 +1,181 @@
+"""
+Every shape in which users of Polyaxon and ZenML have their catalogs and secrets logs in and lists, with the
+real program at a server that checks the login; a wrong login in the same shape is refused.
+"""
+
+import json
+
+import pytest
+from catalog_clouds import azure_cloud, gcs_cloud, s3_cloud
+from mounted_secret import MountedSecret
+from program import Program
+
+CONTENT = {"train/a.txt": b"a", "train/b.txt": b"bb"}
+MAKERS = {
+    "s3": (s3_cloud, "account"),
+    "gcs": (gcs_cloud, "gcs_bucket"),
+    "wasb": (azure_cloud, "azure_container"),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def cloud(request):
+    """A bucket of each cloud with a little in it."""
+    make, fixture = MAKERS[request.param]
+    made = make(request.getfixturevalue(fixture))
+    for key, body in CONTENT.items():
+        made.put(key, body)
+    return made
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A secret as the kubelet mounts it."""
+    return MountedSecret(tmp_path / "secret")
+
+
+@pytest.fixture
+def pulled(tmp_path):
+    """Runs init of a connection of the catalog; gives the ended process and what it placed."""
+
+    def pull(catalog, name="data", environ=None, variable="LIGHTERMAN_CATALOG"):
+        document = json.dumps(catalog)
+        program = Program(tmp_path, {variable: document, **(environ or {})})
+        destination = tmp_path / f"pulled-{name}"
+        ended = program.run("init", "--connection", name, "--to", destination)
+        placed = {
+            str(path.relative_to(destination)): path.read_bytes()
+            for path in destination.rglob("*")
+            if path.is_file() and ".lighterman" not in path.parts
+        }
+        return ended, placed
+
+    return pull
+
+
+def entry(cloud, secret, name="data"):
+    return {
+        "name": name,
+        "kind": cloud.kind,
+        "schema": {"bucket": cloud.uri},
+        "secret": {"name": "the-secret", "mountPath": str(secret.root)},
+        "options": cloud.options,
+    }
+
+
+def check(ended, placed):
+    assert (0, CONTENT) == (ended.code, placed), ended.stderr[-2000:]
+
+
+def test_a_secret_of_literal_keys(cloud, secret, pulled):
+    """``kubectl create secret generic … --from-literal=KEY=VALUE``: a file for each key."""
+    secret.put(cloud.literal_keys)
+
+    check(*pulled([entry(cloud, secret)]))
+
+
+def test_a_secret_of_literal_keys_with_newlines(cloud, secret, pulled):
+    """``--from-file`` of what an editor wrote: a trailing newline is stripped."""
+    secret.put({name: f"{value}\n" for name, value in cloud.literal_keys.items()})
+
+    check(*pulled([entry(cloud, secret)]))
+
+
+def test_a_secret_of_one_json_file(cloud, secret, pulled):
+    """``--from-file=NAME``: one JSON file, of any name, holds the login."""
+    secret.put(cloud.json_file)
+
+    check(*pulled([entry(cloud, secret)]))
+
+
+def test_a_secret_with_items(cloud, secret, pulled):
+    """``items``: only the named files of the mount are the login."""
+    secret.put({**cloud.json_file, "AWS_ACCESS_KEY_ID": "stray", "AZURE_ACCOUNT_KEY": "c3RyYXk="})
+    described = entry(cloud, secret)
+    described["secret"]["items"] = list(cloud.json_file)
+
+    check(*pulled([described]))
+
+
+def test_polyaxons_catalog_of_the_environment(cloud, secret, pulled):
+    """``$POLYAXON_CONNECTIONS_CATALOG``, a JSON list: the image works under Polyaxon as it is."""
+    secret.put(cloud.literal_keys)
+    git = {"name": "repo", "kind": "git", "schema": {"url": "https://example.org/repo"}}
+
+    check(*pulled([git, entry(cloud, secret)], variable="POLYAXON_CONNECTIONS_CATALOG"))
+
+
+def test_legacy_persistence(cloud, pulled):
+    """``persistence: {data: {NAME: {store, bucket, secret}}}``: Polyaxon puts the secret's keys into the environment."""
+    place = {"store": cloud.legacy_store, "bucket": cloud.uri, "secret": "the-secret"}
+    environ = {**cloud.literal_keys, **cloud.ambient}
+
+    check(*pulled({"persistence": {"data": {"data": place}}}, environ=environ))
+
+
+@pytest.mark.parametrize("outputs", ["data", "a single place"])
+def test_legacy_outputs(cloud, pulled, outputs):
+    """``persistence: {outputs: …}``, of names or a single one."""
+    place = {"store": cloud.legacy_store, "bucket": cloud.uri, "secret": "the-secret"}
+    given = {"data": place} if outputs == "data" else place
+    name = "data" if outputs == "data" else "outputs"
+    environ = {**cloud.literal_keys, **cloud.ambient}
+
+    check(*pulled({"persistence": {"outputs": given}}, name, environ))
+
+
+def test_two_datasets_with_one_secret(cloud, secret, pulled):
+    """Two connections name the same secret; each is its own place."""
+    secret.put(cloud.literal_keys)
+    whole, part = entry(cloud, secret, "whole"), entry(cloud, secret, "part")
+    part["schema"] = {"bucket": f"{cloud.uri.rstrip('/')}/train"}
+
+    check(*pulled([whole, part], "whole"))
+    ended, placed = pulled([whole, part], "part")
+
+    assert (0, {"a.txt": b"a", "b.txt": b"bb"}) == (ended.code, placed)
+
+
+def test_zenmls_register_flags(cloud, pulled):
+    """``zenml artifact-store register NAME --flavor=… --path=…`` and its flags, as a mapping."""
+    flags = {"name": "data", "flavor": cloud.flavor, "path": cloud.uri, **cloud.register_flags}
+    environ = {} if cloud.register_flags else {**cloud.literal_keys, **cloud.ambient}
+
+    check(*pulled([flags], environ=environ))
+
+
+def test_zenmls_register_flags_as_json_strings(account, pulled):
+    """The three kwargs as ZenML's command line has them: JSON strings."""
+    cloud = s3_cloud(account)
+    for key, body in CONTENT.items():
+        cloud.put(key, body)
+    flags = {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in cloud.register_flags.items()
+    }
+
+    check(*pulled([{"name": "data", "flavor": "s3", "path": cloud.uri, **flags}]))
+
+
+def test_zenmls_authentication_secret(cloud, pulled):
+    """``--authentication_secret``: a secret's name, whose keys are in the environment."""
+    flags = {
+        "name": "data",
+        "flavor": cloud.flavor,
+        "path": cloud.uri,
+        "authentication_secret": "the-secret",
+    }
+    lower = {name.lower(): value for name, value in cloud.literal_keys.items()}
+    environ = lower if cloud.kind == "s3" else cloud.literal_keys
+
+    check(*pulled([flags], environ={**environ, **cloud.ambient}))
+
+
+def test_a_wrong_login_in_any_shape_is_refused(account, secret, pulled):
+    """77: these servers do check, so that a shape that logs in above was read."""
+    cloud = s3_cloud(account)
+    secret.put({**cloud.literal_keys, "AWS_SECRET_ACCESS_KEY": "another-secret-of-someone"})
+
+    ended, placed = pulled([entry(cloud, secret)])
+
+    assert (77, {}) == (ended.code, placed)
