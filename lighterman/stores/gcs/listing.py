@@ -1,24 +1,29 @@
 """Listings by the JSON API, exact to the key: https://cloud.google.com/storage/docs/json_api/v1/objects/list."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from lighterman.stores.contract import Listed
-from lighterman.stores.gcs.resources import LISTED_FIELDS, page_of
+from lighterman.stores.gcs.resources import LISTED_FIELDS, Page, page_of
 from lighterman.stores.gcs.wire import Wire
 
 _FIELDS: Final = f"nextPageToken,items({LISTED_FIELDS})"
 _PAGE_KEYS: Final = "1000"
 
 
-def pages(wire: Wire, prefix: str) -> Iterator[list[Listed]]:
-    """Every object whose key starts with ``prefix``, a page of up to 1,000 at a time."""
+def pages(ask: Callable[[dict[str, str]], Page], prefix: str) -> Iterator[list[Listed]]:
+    """Every object whose key starts with ``prefix``, a page of up to 1,000 at a time, each got by ``ask``."""
     query = {"fields": _FIELDS, "maxResults": _PAGE_KEYS}
     if prefix:
         query["prefix"] = prefix
     while True:
-        page = page_of(wire.call("GET", f"{wire.bucket_path}/o", query).body)
-        yield [item.listed() for item in page.items]
-        if not page.next_page_token:
+        found = ask(query)
+        yield [item.listed() for item in found.items]
+        if not found.next_page_token:
             return
-        query["pageToken"] = page.next_page_token
+        query["pageToken"] = found.next_page_token
+
+
+def page(wire: Wire, query: Mapping[str, str]) -> Page:
+    """One of them."""
+    return page_of(wire.call("GET", f"{wire.bucket_path}/o", query).body)

@@ -29,7 +29,7 @@ from lighterman.stores.gcs.failures import TokenRefusedError
 from lighterman.stores.gcs.keys import check_name, obstore_takes
 from lighterman.stores.gcs.login import Login, login_of
 from lighterman.stores.gcs.objects import GcsDialect
-from lighterman.stores.gcs.resources import STAT_FIELDS, Resource, resource_of
+from lighterman.stores.gcs.resources import STAT_FIELDS, Page, Resource, resource_of
 from lighterman.stores.gcs.settings import GcsSettings, configured, network_to
 from lighterman.stores.gcs.uploads import LIMITS, Uploads, combined
 from lighterman.stores.gcs.wire import Wire
@@ -108,8 +108,10 @@ class GcsStore:
         self._uploads = Uploads(settings)
 
     def pages(self, prefix: str) -> Iterator[list[Listed]]:
-        # Each page is a call of its own: one that fails is asked for again by whoever goes on.
-        return listing.pages(self._current().wire, prefix)
+        def ask(query: dict[str, str]) -> Page:
+            return self._with_login(lambda engines: listing.page(engines.wire, query))
+
+        return listing.pages(ask, prefix)
 
     def stat(self, key: Key) -> Stat:
         return self._with_login(lambda engines: engines.resource(key).stat())
