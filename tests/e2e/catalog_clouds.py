@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from servers.accounts import Account
+from servers.certificates import Authority
 from servers.containers import AzureContainer
 from servers.gcs import GcsBucket
+from servers.proxy import Proxy
 
 
 class Cloud(NamedTuple):
@@ -57,8 +59,11 @@ def s3_cloud(account: Account) -> Cloud:
     )
 
 
-def gcs_cloud(bucket: GcsBucket) -> Cloud:
-    """A bucket whose server lets in who has a token that it gave for a signed assertion."""
+def gcs_cloud(bucket: GcsBucket, front: Proxy, authority: Authority) -> Cloud:
+    """
+    A bucket whose server lets in who has a token that it gave for a signed assertion. Shapes without
+    options ask Google's own address, and come to it through the proxy: an emulator is asked as nobody.
+    """
     document = json.dumps(bucket.server.service_account())
     return Cloud(
         kind="gcs",
@@ -68,7 +73,7 @@ def gcs_cloud(bucket: GcsBucket) -> Cloud:
         literal_keys={"GC_KEYFILE_DICT": document, "GC_PROJECT": "tests"},
         json_file={"gc-secret.json": document},
         options={"endpoint": bucket.endpoint},
-        ambient={"STORAGE_EMULATOR_HOST": bucket.endpoint},
+        ambient={"HTTPS_PROXY": front.url, "REQUESTS_CA_BUNDLE": str(authority.ca_bundle)},
         register_flags={},
         put=bucket.put,
     )
