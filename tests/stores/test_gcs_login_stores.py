@@ -11,7 +11,7 @@ from servers.windows import content_of
 
 from lighterman.connections.model import Bucket, Connection, Mount, Options
 from lighterman.errors import CredentialsError
-from lighterman.stores.contract import Attributes, Key, Store
+from lighterman.stores.contract import Attributes, Key, Store, Window
 
 OTHER = "other@tests.iam.gserviceaccount.com"
 
@@ -145,3 +145,24 @@ def test_a_key_that_is_dead_is_refused_with_its_place(gcs_bucket, connect, opene
     assert f"the login from files in {secret} ({gone}) was refused" in caught.value.message
     assert "there is no such service account" in caught.value.message
     assert "mine" == caught.value.connection
+
+
+def test_tokens_that_end_all_the_time_cost_no_failed_part(
+    gcs_bucket, connect, opened, files, secret
+):
+    """A token that expires in mid-transfer: the upload goes on, part by part, and what was sent is whole."""
+    mounted_key(secret, gcs_bucket.server.service_account())
+    store = opened(connect(secret=Mount(name="s", mount_path=str(secret))))
+    content = os.urandom(3 * 256 * 1024 + 5)
+    window = files.of(content)
+    size = 256 * 1024
+    key = Key("large.bin")
+    upload = store.begin(key, Attributes(), part_bytes=size)
+    parts = []
+    for number, start in enumerate(range(0, len(content), size), 1):
+        gcs_bucket.server.revoke_all(ACCOUNT)
+        part = Window(window.descriptor, start, min(size, len(content) - start))
+        parts.append(store.send_part(key, upload, number, part))
+    gcs_bucket.server.revoke_all(ACCOUNT)
+    store.finish(key, upload, parts)
+    assert content == gcs_bucket.get(key)
