@@ -89,6 +89,7 @@ class Access:
             self._findings.failed(connection.name, "credentials", error)
             return None
         if isinstance(store, TellsLogin):
-            said = f"from {store.login_source}"
+            source = store.login_source
+            said = source if connection.options.anonymous else f"from {source}"
             self._findings.tell(connection.name, "credentials", State.OK, said)
         return store
