@@ -17,9 +17,11 @@ from lighterman.transfer.settings import TransferSettings
 CONCURRENCY = 8
 
 
-@pytest.fixture(params=["volume", "moto", "azurite", pytest.param("rgw", marks=pytest.mark.ceph)])
+@pytest.fixture(
+    params=["volume", "moto", "azurite", "gcs", pytest.param("rgw", marks=pytest.mark.ceph)]
+)
 def kind(request) -> str:
-    """Which store: a local volume, moto's S3, Azurite, or a real Ceph RGW."""
+    """Which store: a local volume, moto's S3, Azurite, a GCS server, or a real Ceph RGW."""
     return request.param
 
 
@@ -30,6 +32,8 @@ def connection(kind: str, request, tmp_path: Path) -> Connection:
         return request.getfixturevalue("s3_bucket").connection()
     if kind == "rgw":
         return request.getfixturevalue("rgw_bucket").connection()
+    if kind == "gcs":
+        return request.getfixturevalue("gcs_bucket").connection()
     if kind == "azurite":
         return request.getfixturevalue("azure_container").connection()
     root = tmp_path / "volume"

@@ -84,12 +84,13 @@ def test_a_key_goes_by_parts_as_it_is(store, kind, files, put, get, listed, key)
         assert_not_written(store, put, listed, key)
         return
     upload_id = store.begin(Key(key), Attributes(), part_bytes=PART_BYTES)
-    [upload] = store.open_uploads(key)
+    found = [(upload.key, upload.upload_id) for upload in store.open_uploads(key)]
     part = store.send_part(Key(key), upload_id, 1, files.of(b"content"))
-    assert [part] == store.sent_parts(Key(key), upload_id)
+    assert [(1, 7)] == [(p.number, p.size_bytes) for p in store.sent_parts(Key(key), upload_id)]
     store.finish(Key(key), upload_id, [part])
 
-    assert (key, upload_id) == (upload.key, upload.upload_id)
+    # GCS lists no sessions.
+    assert ([] if kind == "gcs" else [(key, upload_id)]) == found
     assert [key] == listed()
     assert b"content" == get(key)
 
@@ -107,8 +108,8 @@ def test_an_odd_key_is_exact_or_refused(store, kind, put, get, listed, key):
 
 @pytest.mark.parametrize("key", CONTROL)
 def test_control_characters_are_kept(store, kind, put, get, listed, key):
-    """A *key* is never normalised; only by parts S3 takes no key that XML can't hold, and Azure takes none."""
-    if kind == "azurite":
+    """A *key* is never normalised; only by parts S3 takes no key that XML can't hold, Azure none, and GCS no line breaks."""
+    if kind == "azurite" or (kind == "gcs" and "\n" in key):
         assert_not_written(store, put, listed, key)
         return
     if kind == "moto" and "\n" in key:
@@ -116,7 +117,7 @@ def test_control_characters_are_kept(store, kind, put, get, listed, key):
             "\n", "\x02"
         )  # moto takes no line breaks: an exception of that server alone
     round_trip(key, store, put, get, listed)
-    if kind != "volume" and "\n" not in key:
+    if kind not in {"volume", "gcs"} and "\n" not in key:
         with pytest.raises(CannotWriteError, match="control characters"):
             store.begin(Key(key), Attributes(), part_bytes=PART_BYTES)
 
@@ -128,7 +129,7 @@ def assert_not_written(store, put, listed, key):
         lambda: store.copy(Key("neighbour"), etag, Key(key), Attributes()),
         lambda: store.begin(Key(key), Attributes(), part_bytes=PART_BYTES),
     ):
-        with pytest.raises(CannotWriteError, match="Azure can't keep the key") as caught:
+        with pytest.raises(CannotWriteError, match="can't keep the key") as caught:
             call()
         assert (key, store.connection) == (caught.value.key, caught.value.connection)
     assert ["neighbour"] == listed()

@@ -38,6 +38,11 @@ def send(store):
     return parts
 
 
+def as_told(store, parts) -> list[Part]:
+    """These parts as ``sent_parts`` tells them: where they go in order, only how far the store came."""
+    return [part._replace(etag=ETag("")) for part in parts] if store.limits.in_order else parts
+
+
 def part_window(window: Window, number: int) -> Window:
     start = (number - 1) * PART_BYTES
     return Window(window.descriptor, start, min(PART_BYTES, window.size_bytes - start))
@@ -81,9 +86,13 @@ def test_the_old_object_stands_until_the_end(store, files, put, send, get):
 
 
 def test_parts_may_come_in_any_order_and_at_once(store, files, send, get):
-    """All methods may be called from many threads at once."""
+    """All methods may be called from many threads at once; in order, where the store's limits say so."""
     window = files.of(CONTENT)
     upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
+    if store.limits.in_order:
+        with pytest.raises(UploadMissingError, match="before"):
+            send("big", upload_id, window, [2])
+        return
 
     with ThreadPoolExecutor(3) as pool:
         parts = [
@@ -101,19 +110,23 @@ def test_the_store_tells_the_parts_that_it_has(store, files, send):
     upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
     assert [] == store.sent_parts(Key("big"), upload_id)
 
-    third, first = send("big", upload_id, files.of(CONTENT), [3, 1])
+    numbers = [1, 2, 3] if store.limits.in_order else [3, 1]
+    parts = sorted(send("big", upload_id, files.of(CONTENT), numbers))
 
-    assert [first, third] == store.sent_parts(Key("big"), upload_id)
-    assert [PART_BYTES, 12_345] == [first.size_bytes, third.size_bytes]
+    assert as_told(store, parts) == store.sent_parts(Key("big"), upload_id)
+    assert (PART_BYTES, 12_345) == (parts[0].size_bytes, parts[-1].size_bytes)
 
 
 def test_a_part_sent_twice_counts_once(store, files, send, get):
-    """Sent twice, the last one counts."""
+    """Sent twice, the last one counts (where parts go in order: the first one)."""
     upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
-    send("big", upload_id, files.of(os.urandom(len(CONTENT))), [1, 3])
+    if store.limits.in_order:
+        send("big", upload_id, files.of(CONTENT), [1, 1, 2, 1])
+    else:
+        send("big", upload_id, files.of(os.urandom(len(CONTENT))), [1, 3])
     parts = send("big", upload_id, files.of(CONTENT))
 
-    assert parts == store.sent_parts(Key("big"), upload_id)
+    assert as_told(store, parts) == store.sent_parts(Key("big"), upload_id)
     store.finish(Key("big"), upload_id, parts)
     assert CONTENT == get("big")
 
@@ -129,16 +142,16 @@ told = json.load(sys.stdin)
 schema = msgspec.convert(told["schema"], Bucket if "bucket" in told["schema"] else HostPath)
 connection = Connection(name="again", kind=told["kind"], schema=schema, env=told["env"], options=Options(**told["options"]))
 store = open_store(connection, {}, TransferSettings(), concurrency=2)
-[upload] = store.open_uploads(told["key"])
+[upload_id] = [upload.upload_id for upload in store.open_uploads(told["key"])] or [told["upload_id"]]
 key = Key(told["key"])
-parts = store.sent_parts(key, upload.upload_id)
+parts = store.sent_parts(key, upload_id)
 file = os.open(told["path"], os.O_RDONLY)
 size = os.fstat(file).st_size
 for number in sorted({1, 2, 3} - {part.number for part in parts}):
     start = (number - 1) * told["part_bytes"]
     window = Window(file, start, min(told["part_bytes"], size - start))
-    parts.append(store.send_part(key, upload.upload_id, number, window))
-print(json.dumps([store.finish(key, upload.upload_id, sorted(parts)), len(parts)]))
+    parts.append(store.send_part(key, upload_id, number, window))
+print(json.dumps([store.finish(key, upload_id, sorted(parts)), len(parts)]))
 store.close()
 """
 
@@ -146,12 +159,13 @@ store.close()
 def test_another_process_goes_on_with_an_upload(store, connection, files, send, get, tmp_path):
     """Returns its id, which any process may go on with."""
     upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES)
-    send("big", upload_id, files.of(CONTENT), [2])
+    send("big", upload_id, files.of(CONTENT), [1 if store.limits.in_order else 2])
     path = tmp_path / "content"
     path.write_bytes(CONTENT)
     schema = connection.schema
     told = {
         "key": "big",
+        "upload_id": upload_id,
         "path": str(path),
         "part_bytes": PART_BYTES,
         "kind": connection.kind,
@@ -239,6 +253,9 @@ def test_open_uploads_are_told_by_prefix(store, kind):
 
     found = store.open_uploads("a/")
 
+    if kind == "gcs":  # it lists no sessions, and ends them by itself after a week
+        assert [] == found
+        return
     assert [(key, ids[key]) for key in keys[:2]] == sorted(
         (upload.key, upload.upload_id) for upload in found
     )
@@ -285,10 +302,11 @@ def test_the_etag_of_a_part_can_be_told_or_is_not_told(store, kind, files, send)
 
 def test_an_upload_of_many_parts_is_listed_whole(store, kind, files):
     """The parts that the store has, by number: also over a page of the store's own listing."""
-    count = 1_003
-    window = files.of(b"x")
-    upload_id = store.begin(Key("many"), Attributes(), part_bytes=PART_BYTES)
-    with ThreadPoolExecutor(8) as pool:
+    # Where parts go in order, each is whole, and the store tells one number only.
+    count, size, threads = (40, 256 * 1024, 1) if store.limits.in_order else (1_003, 1, 8)
+    window = files.of(b"x" * size)
+    upload_id = store.begin(Key("many"), Attributes(), part_bytes=size)
+    with ThreadPoolExecutor(threads) as pool:
         list(
             pool.map(
                 lambda n: store.send_part(Key("many"), upload_id, n, window), range(1, count + 1)

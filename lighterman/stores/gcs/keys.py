@@ -27,7 +27,7 @@ def check_name(key: str, connection: str) -> None:
     else:
         return
     raise CannotWriteError(
-        f"GCS takes no object name {why}: {key!r}",
+        f"GCS can't keep the key {key!r}: it takes no name {why}",
         hint="rename the file, or leave it out (--exclude)",
         connection=connection,
         key=key,
