@@ -72,7 +72,7 @@ class TokenServer:
     """
     Listens on loopback from its making to ``close``, over TLS where it has a context. Each token that it gives
     lasts ``lasts_seconds``; ``replies`` are given first, before any token. The first ``revoked`` tokens are past
-    their end, whatever is told of them.
+    their end, whatever is told of them. Nothing is answered while ``may_answer`` is cleared.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, lasts_seconds: float = 3600) -> None:
@@ -81,7 +81,9 @@ class TokenServer:
         self.replies: list[Answer] = []
         self.lasts_seconds = lasts_seconds
         self.revoked = 0
-        self._lock = threading.Lock()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self._lock = threading.Condition()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -122,6 +124,12 @@ class TokenServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def wait_until_asked(self, count: int, seconds: float = 30.0) -> None:
+        """Wait for that many requests since its making; fails at the deadline."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self.asked) >= count, seconds):
+                raise TimeoutError(f"{len(self.asked)} of {count} requests after {seconds} s")
+
     def exchanges(self) -> list[Asked]:
         """The requests for tokens, without those that ask where to."""
         return [asked for asked in self.asked if "openid-configuration" not in asked.path]
@@ -132,6 +140,9 @@ class TokenServer:
         asked = Asked(request.command, path, fields, headers)
         with self._lock:
             self.asked.append(asked)
+            self._lock.notify_all()
+        self.may_answer.wait(60)
+        with self._lock:
             answer = self._found(asked)
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
         request.send_response(answer.status)

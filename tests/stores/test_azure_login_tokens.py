@@ -233,6 +233,25 @@ def test_a_token_is_renewed_before_its_end(tokens, entra):
     assert 2 == len(entra.exchanges())
 
 
+def test_nobody_waits_for_a_renewal_while_the_token_is_good(tokens, entra):
+    """One thread renews it, the others go on with it; past its end they wait."""
+    give, clock = tokens
+    first = give()
+    clock.now_seconds += 3600 - 200
+    entra.may_answer.clear()
+    entra.lasts_seconds = 36_000
+    with ThreadPoolExecutor(2) as pool:
+        renewing = pool.submit(give)
+        entra.wait_until_asked(3)  # where to and for the first one; and again
+        meanwhile = give()
+        clock.now_seconds += 300
+        waiting = pool.submit(give)
+        entra.may_answer.set()
+        renewed = renewing.result(30)
+        assert (first, renewed) == (meanwhile, waiting.result(30))
+    assert first != renewed
+
+
 def test_a_renewal_that_fails_keeps_a_token_that_is_still_good(tokens, entra):
     """Who gives tokens may be away for a while; said once in a while, mended later."""
     stream = io.StringIO()

@@ -64,7 +64,7 @@ _USUAL_HINT: Final = (
 class Tokens:
     """
     The bearer tokens of one login: each call gives one that is good, asked for when the last one nears its end.
-    Safe to share among threads: only one of them asks.
+    Safe to share among threads: only one of them asks, while the others go on with what is still good.
     """
 
     def __init__(
@@ -83,13 +83,18 @@ class Tokens:
         ``CredentialsError`` for a login that is refused, or of which a part isn't there; ``TransientError`` for who
         gives tokens not answering; neither while the last token is still good.
         """
-        token = self._token
-        if token is not None and self._clock.wall() < self._renew_at_seconds:
+        token, now = self._token, self._clock.wall()
+        if token is not None and now < self._renew_at_seconds:
             return token
-        with self._lock:
+        is_good = token is not None and now < token.expires_seconds
+        if not self._lock.acquire(blocking=not is_good) and token is not None:
+            return token  # another thread is renewing it
+        try:
             if self._token is None or self._clock.wall() >= self._renew_at_seconds:
                 self._token = self._renewed(self._token)
             return self._token
+        finally:
+            self._lock.release()
 
     def _renewed(self, last: Token | None) -> Token:
         now = self._clock.wall()
