@@ -5,6 +5,7 @@ Content-MD5) and CRC32C (GCS). They find damage; they protect against nobody.
 
 import hashlib
 import os
+from functools import cache
 from typing import Final, Protocol
 
 from lighterman.errors import SourceChangedError
@@ -85,19 +86,24 @@ def joined_crc32c(first: int, second: int, second_bytes: int) -> int:
     ``second_bytes`` zero bytes, by squaring the operator of one zero bit (the method of zlib's
     ``crc32_combine``).
     """
-    if not second_bytes:
-        return first
-    # Column n of an operator is what it makes of bit n; a zero bit shifts, and folds the polynomial in.
+    power = 0
+    while second_bytes >> power:
+        if second_bytes >> power & 1:
+            first = _applied(_zeros(power), first)
+        power += 1
+    return first ^ second
+
+
+@cache
+def _zeros(power: int) -> list[int]:
+    """The operator of ``2**power`` zero bytes; column n of it is what it makes of bit n."""
+    if power:
+        return _squared(_zeros(power - 1))
+    # A zero bit shifts, and folds the polynomial in.
     operator = [_POLYNOMIAL, *(1 << bit for bit in range(31))]
     for _ in range(3):  # from one bit to a byte
         operator = _squared(operator)
-    while second_bytes:
-        if second_bytes & 1:
-            first = _applied(operator, first)
-        second_bytes >>= 1
-        if second_bytes:
-            operator = _squared(operator)
-    return first ^ second
+    return operator
 
 
 def _applied(operator: list[int], vector: int) -> int:
