@@ -139,6 +139,18 @@ class TestHashes:
                 blob.upload_from_string(b"hello", checksum=None)
         assert [] == gcs_bucket.keys()
 
+    @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+    def test_lines_of_a_multipart_upload(self, gcs_bucket, wire, end):
+        """The lines of a multipart upload may end either way, and its content is taken to the byte."""
+        content = b"-=\r\nline\n\r\n"
+        lines = [b"--=", b"Content-Type: application/json", b"", b'{"name": "a"}']
+        lines += [b"--=", b"Content-Type: text/x", b"", content, b"--=--"]
+        kind = {"Content_Type": 'multipart/related; boundary="="'}
+        path = f"/upload/storage/v1/b/{gcs_bucket.name}/o?uploadType=multipart"
+        answer = wire.ask("POST", path, end.join(lines), **kind)
+        assert (200, "text/x") == (answer.status, answer.json["contentType"])
+        assert content == gcs_bucket.get("a")
+
     @pytest.mark.parametrize("good", [True, False])
     def test_of_a_session_at_its_end(self, gcs_bucket, begin, wire, good):
         """A wrong hash beside a session's last chunk makes no object, and ends the session."""
@@ -196,6 +208,15 @@ class TestCopies:
         assert {"k": "v"} == gcs_bucket.head("c")["metadata"]
         create_only = {"x_goog_copy_source": source, "x_goog_if_generation_match": "0"}
         assert 412 == wire.ask("PUT", path, **create_only).status
+
+    def test_moved(self, gcs_bucket, wire):
+        """A move is a copy and a delete at once, pinned as they are."""
+        gcs_bucket.put("a", b"x", metadata={"k": "v"})
+        there = f"/storage/v1/b/{gcs_bucket.name}/o/a/moveTo/o/b"
+        assert 412 == wire.ask("POST", there + "?ifSourceGenerationMatch=1").status
+        assert 200 == wire.ask("POST", there).status
+        assert ["b"] == gcs_bucket.keys()
+        assert {"k": "v"} == gcs_bucket.head("b")["metadata"]
 
     def test_composed(self, gcs_bucket):
         """A composed object has a CRC32C and no MD5."""

@@ -43,6 +43,7 @@ class JsonApi:
             ("GET", rf"/b/{name}/o", self._list, "objects.list"),
             ("POST", rf"{there}/copyTo{there}", self._copy, "objects.get"),
             ("POST", rf"{there}/rewriteTo{there}", self._rewrite, "objects.get"),
+            ("POST", rf"{there}/moveTo/o/{blob}", self._move, "objects.delete"),
             ("POST", rf"{there}/compose", self._compose, "objects.create"),
             ("GET", there, self._get, "objects.get"),
             ("PATCH", there, self._patch, "objects.update"),
@@ -69,6 +70,8 @@ class JsonApi:
                     self._demand(call, who, names[0], permission)
                 elif act != self._test_permissions:
                     self._access.demand(who, "storage.buckets.create", (), "project")
+                if act == self._move:
+                    self._demand_to_place(call, who, names[0], names[2])
                 if act in {self._copy, self._rewrite}:
                     self._demand_to_place(call, who, names[2], names[3])
                 if act == self._test_permissions:
@@ -233,6 +236,10 @@ class JsonApi:
         )
         return made.resource(call.base_url)
 
+    def _move(self, call: Call, bucket: str, name: str, to_name: str) -> Reply:
+        made = self._catalog.move(bucket, name, to_name, _conditions(call), _of_source(call))
+        return _shown(call, made.resource(call.base_url))
+
     def _compose(self, call: Call, bucket: str, name: str) -> Reply:
         given = call.json()
         sources = [
@@ -285,20 +292,21 @@ def _parts(call: Call) -> tuple[dict[str, Any], Content]:
     match = re.search(r'boundary="?([^";]+)"?', call.headers.get("Content-Type") or "")
     if not match:
         raise invalid("A multipart upload must have a boundary.")
-    mark = b"--" + match[1].encode()
-    pieces = (b"\r\n" + call.body.whole()).split(b"\r\n" + mark)
-    if len(pieces) != 4 or pieces[3].strip() != b"--":
+    mark, body = b"--" + match[1].encode(), call.body.whole()
+    end = b"\r\n" if body.startswith(mark + b"\r\n") else b"\n"  # gcsfs ends its lines so
+    pieces = (end + body).split(end + mark)
+    if len(pieces) != 4 or pieces[0] or pieces[3].strip() != b"--":
         raise invalid("A multipart upload must have two parts.")
-    _, metadata = _part(pieces[1])
-    headers, content = _part(pieces[2])
+    _, metadata = _part(pieces[1], end)
+    headers, content = _part(pieces[2], end)
     fields = json.loads(metadata)
     fields.setdefault("contentType", headers.get("Content-Type"))
     return fields, Content(content)
 
 
-def _part(piece: bytes) -> tuple[Any, bytes]:
-    head, _, body = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-    return BytesParser().parsebytes(head + b"\r\n\r\n", headersonly=True), body
+def _part(piece: bytes, end: bytes) -> tuple[Any, bytes]:
+    head, _, body = piece.removeprefix(end).partition(end + end)
+    return BytesParser().parsebytes(head + end + end, headersonly=True), body
 
 
 def _shown(call: Call, value: dict[str, Any], *headers: tuple[str, str]) -> Reply:
