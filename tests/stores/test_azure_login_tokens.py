@@ -378,13 +378,25 @@ def test_what_the_metadata_service_says_is_told(access, metadata, monkeypatch, r
     assert hint in caught.value.hint
 
 
-def test_without_any_login_that_is_what_is_said(access, closed_port, monkeypatch):
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "neither files nor environment hold any"),
+        (
+            {"AZURE_CLIENT_ID": CLIENT},
+            "AZURE_CLIENT_ID (env of the connection) is all that is said",
+        ),
+    ],
+)
+def test_without_any_login_that_is_what_is_said(access, closed_port, monkeypatch, env, said):
     """No login said, and no managed identity here (77): with what may be given instead."""
     # The address of the service itself may answer, where tests run on Azure.
     monkeypatch.setattr("lighterman.stores.azure.tokens._METADATA_VARIABLES", ())
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{closed_port}")
-    with pytest.raises(CredentialsError, match="has no credentials") as caught:
-        token_of(access())
+    with pytest.raises(CredentialsError) as caught:
+        token_of(access(env))
+    expected = f"connection 'c' has no credentials: {said}, and no managed identity answers here"
+    assert expected == caught.value.message
     assert "options.anonymous" in caught.value.hint
 
 

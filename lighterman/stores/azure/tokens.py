@@ -213,9 +213,12 @@ class Tokens:
         return "this machine has no managed identity: assign one, or give the connection a login"
 
     def _no_login(self) -> CredentialsError:
+        said = "neither files nor environment hold any"
+        if self._login.client_id:
+            said = f"AZURE_CLIENT_ID ({self._place.login}) is all that is said"
         return CredentialsError(
-            f"connection {self._place.connection!r} has no credentials:"
-            f" none are said ({self._place.login}), and no managed identity answers here",
+            f"connection {self._place.connection!r} has no credentials: {said},"
+            " and no managed identity answers here",
             hint=self._place.with_mounts(
                 "give it a secret or environment variables; or options.anonymous: true"
             ),
