@@ -19,7 +19,8 @@ from lighterman.stores.s3.failures import Failure
 from lighterman.stores.s3.login import Login
 
 UPLOAD_CALLS: Final = ("PutObject", "CreateMultipartUpload", "UploadPart", "CopyObject")
-_PART_COPY: Final = "UploadPartCopy"
+_OF_CUSTOMER_KEY: Final = ("UploadPartCopy", "CompleteMultipartUpload")
+"""Of the parameters of upload calls they take the customer's own key only; some stores want it to complete."""
 _CUSTOMER_KEY: Final = "SSECustomer"
 _OWN: Final = {"Bucket", "Key", "Body", "UploadId", "PartNumber", "CopySource"}
 """Parameters that are the call's own."""
@@ -98,8 +99,10 @@ class Client:
         self._client.close()
 
     def _extras(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        if operation == _PART_COPY:
-            return parameters | self._customer_key() | self._payer(operation)
+        if operation in _OF_CUSTOMER_KEY:
+            takes = self._parameters(operation)
+            key = {name: v for name, v in self._customer_key().items() if name in takes}
+            return parameters | key | self._payer(operation)
         if operation not in self._accepted:
             return parameters | self._payer(operation)
         accepted = self._accepted[operation]
