@@ -36,7 +36,7 @@ def copy_body(
 ) -> bool:
     """Pass a body on in pieces; false when it ended early, at ``most_bytes`` or by its sender."""
     if head.get("transfer-encoding").lower() == "chunked":
-        return _copy_chunked(reader, send)
+        return _copy_chunked(reader, send, most_bytes)
     length = head.get("content-length")
     left = int(length) if length else None
     while left != 0:
@@ -52,7 +52,9 @@ def copy_body(
     return True
 
 
-def _copy_chunked(reader: BinaryIO, send: Callable[[bytes], object]) -> bool:
+def _copy_chunked(
+    reader: BinaryIO, send: Callable[[bytes], object], most_bytes: int | None
+) -> bool:
     while True:
         line = reader.readline(CHUNK_BYTES)
         if not line:
@@ -68,11 +70,13 @@ def _copy_chunked(reader: BinaryIO, send: Callable[[bytes], object]) -> bool:
             return False
         left += 2  # its line end
         while left:
-            chunk = reader.read(min(CHUNK_BYTES, left))
+            size = min(x for x in (CHUNK_BYTES, left, most_bytes) if x is not None)
+            chunk = reader.read(size)
             if not chunk:
                 return False
             send(chunk)
             left -= len(chunk)
+            most_bytes = None if most_bytes is None else most_bytes - len(chunk)
 
 
 def origin_form(target: str) -> str:

@@ -88,11 +88,14 @@ class Client:
         *,
         checksum: Checksum | None = None,
     ) -> ETag:
-        """Make the object of these blocks, which wait. ``UploadMissingError`` if one isn't there."""
-        from azure.storage.blob import BlobBlock, BlockState, ContentSettings, StandardBlobTier
+        """
+        Make the object of these blocks; once more, when the answer was lost, of those that it has by then.
+        ``UploadMissingError`` if one isn't there.
+        """
+        from azure.storage.blob import BlobBlock, ContentSettings, StandardBlobTier
 
         settings = self._settings
-        blocks = [BlobBlock(name, BlockState.UNCOMMITTED) for name in names]
+        blocks = [BlobBlock(name) for name in names]
         content_md5 = bytearray.fromhex(checksum.partition(":")[2]) if checksum else None
         content = ContentSettings(content_type=attributes.content_type, content_md5=content_md5)
         extras = self._scope()

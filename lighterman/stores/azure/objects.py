@@ -64,7 +64,8 @@ class AzureDialect:
             return refused
         text = str(error)
         failure = failures.from_text(text)
-        if isinstance(error, obstore.exceptions.AlreadyExistsError):
+        is_conflict = isinstance(error, obstore.exceptions.AlreadyExistsError)
+        if is_conflict and not (failure and failure.code):  # its word for every 409
             failure = failures.Failure(412)
         if failure is None:
             return failures.broken(self._settings.place, text, key)
