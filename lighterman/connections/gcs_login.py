@@ -117,6 +117,9 @@ def resolve(
     settings = _settings(connection.options, sources)
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
+    if connection.options.endpoint:
+        sources = [_without_emulator(source) for source in sources]
+        files, own, ambient = sources
     login = _mounted(files, key_files, sources) or _login_of(files)
     empty = () if login else tuple(mount.mount_path or "" for mount in mounts)
     login = login or _login_of(own) or _login_of(ambient) or _own_chain(environ)
@@ -189,6 +192,12 @@ def _fields(source: Source, key: KeyFile) -> dict[str, object]:
         "account": key.account,
         "project": key.project,
     }
+
+
+def _without_emulator(source: Source) -> Source:
+    """An emulator that isn't where the connection leads to says nothing about its login."""
+    kept = {name: value for name, value in source.values.items() if name not in GcsNames.EMULATOR}
+    return source._replace(values=kept)
 
 
 def _emulator(source: Source) -> dict[str, object]:

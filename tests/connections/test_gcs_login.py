@@ -270,6 +270,17 @@ def test_an_emulator_is_an_endpoint_without_login(env, environ, expected):
     assert expected == (found.anonymous, found.endpoint)
 
 
+def test_an_emulator_that_is_not_the_endpoint_takes_no_login_away():
+    """A connection with an endpoint of its own keeps the login of the environment."""
+    environ = {"STORAGE_EMULATOR_HOST": "e:1", "GC_KEYFILE_DICT": text()}
+    found = login(environ, options=Options(endpoint="https://own"))
+    assert (False, "https://own", "service_account") == (
+        found.anonymous,
+        found.endpoint,
+        found.key_type,
+    )
+
+
 def test_a_mount_without_a_login_is_passed_over_and_remembered(mounted, tmp_path):
     """Declared mounts in which no login was found are named, for the hint of a refusal."""
     absent = str(tmp_path / "absent")
