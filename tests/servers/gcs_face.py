@@ -4,7 +4,7 @@ the XML API that obstore speaks, and a token endpoint, over one set of objects i
 
 PyPI's ``gcp-storage-emulator`` isn't behind it: that ignores every precondition, cannot be asked for a key
 that ends in ``/``, takes ``a//b`` for ``a/b``, writes the metadata of all objects anew for each, and has no
-XML API. What both do, ``test_gcs_server.py`` runs over both. The rules are in ``gcs_objects`` (objects,
+XML API. What both do, ``tests/gcs_server`` asks of both. The rules are in ``gcs_objects`` (objects,
 preconditions, sessions), ``gcs_json``, ``gcs_xml`` and ``gcs_access``, each with the page that it is from.
 
 ``python -m servers.gcs_face OWNER_TOKEN`` serves on a free loopback port and says which.
