@@ -6,23 +6,33 @@ server really refuses the login before, and no file fails.
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs
 
 import pytest
 from mounted_secret import MountedSecret
 from program import Program
-from rotating import RotatingS3
+from rotating import RotatingAzure, RotatingGcs, RotatingS3
 from servers.faults import Call, is_get, s3_error
 
 MIB = 1024 * 1024
+PAGE_KEYS = 1000
 FILES = {f"small/{number:03}.txt": f"content {number}".encode() * 50 for number in range(60)}
 FILES["large.bin"] = b"".join(bytes([number]) * MIB for number in range(30))
 
 
-@pytest.fixture(params=["s3"])
+PLACES = {
+    "s3": (RotatingS3, "account"),
+    "gcs": (RotatingGcs, "gcs_bucket"),
+    "wasb": (RotatingAzure, "azure_container"),
+}
+
+
+@pytest.fixture(params=PLACES)
 def place(request):
     """A bucket whose logins can be replaced and withdrawn."""
-    return RotatingS3(request.getfixturevalue("account"))
+    make, fixture = PLACES[request.param]
+    return make(request.getfixturevalue(fixture))
 
 
 @pytest.fixture
@@ -71,14 +81,21 @@ def is_upload(request) -> bool:
 
 
 def is_part(request) -> bool:
-    return request.method == "PUT" and "partNumber" in request.query
+    names = ("partNumber", "upload_id", "blockid")
+    return request.method == "PUT" and any(name in request.query for name in names)
+
+
+def is_next_page(request) -> bool:
+    return any(name in request.query for name in ("continuation-token", "pageToken", "marker"))
 
 
 def check_both_logins(place, front, ended) -> None:
     """The first login was used and refused, the second one took over, and it was said once."""
-    assert 2 == len({place.signer_of(r.headers) for r in front.seen()})
+    assert 2 == len({place.signer_of(r) for r in front.seen()} - {""})
     refused = front.seen(lambda r: r.status is not None and r.status in (401, 403))
-    assert 1 == len({place.signer_of(r.headers) for r in refused})
+    # GCS's sessions are logins of their own: nothing else may have been asked before the file was seen.
+    assert {place.signer_of(r) for r in refused} <= {place.signer_of(front.seen()[0])}
+    assert refused or place.sessions_are_logins
     assert 1 == len([e for e in ended.events if e["event"] == "credentials.reread"])
     assert (0, "done", None) == (ended.code, ended.report["status"], ended.report.get("failed"))
 
@@ -128,16 +145,14 @@ def test_a_secret_is_replaced_while_init_fetches(
 
 def test_a_secret_is_replaced_while_init_lists(program, place, front, rotate_at, tmp_path):
     """Between two pages of a listing."""
-    client = place.bucket.client()
-    for number in range(1001):
-        client.put_object(Bucket=place.bucket.name, Key=f"{number:04}", Body=b"")
-    client.close()
-    rotate_at(lambda r: "continuation-token" in r.query, 0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: place.bucket.put(f"{number:04}", b""), range(PAGE_KEYS + 1)))
+    rotate_at(is_next_page, 0)
 
     ended = program.run("init", "--connection", "bucket", "--to", tmp_path / "inputs")
 
     check_both_logins(place, front, ended)
-    assert 1001 == ended.report["files"]
+    assert PAGE_KEYS + 1 == ended.report["files"]
 
 
 def is_to_sts(request) -> bool:
