@@ -140,7 +140,9 @@ def job_spec(data: object, origin: str) -> JobSpec:
     connections, place = blocks["connections"]
     return JobSpec(
         init=_init(*blocks["init"], origin),
-        connections=decode(connections or (), tuple[str, ...], origin, place),
+        connections=decode(
+            () if connections is None else connections, tuple[str, ...], origin, place
+        ),
         outputs=_outputs(*blocks["outputs"], origin),
     )
 

@@ -41,7 +41,7 @@ class Access:
         if connection is None:
             return
         if not isinstance(connection.schema, Bucket) and not check_mount(
-            connection.name, connection.schema, self._findings, writes=bool(self._wanted.prefixes)
+            connection, connection.schema, self._findings, writes=bool(self._wanted.prefixes)
         ):
             return
         store = self._opened(connection)

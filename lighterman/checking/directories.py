@@ -14,8 +14,13 @@ from lighterman.checking.inotify import check_events, check_watches
 from lighterman.checking.probe import NAME
 from lighterman.checking.sources import Needed
 from lighterman.checking.subjects import Place
-from lighterman.connections.model import HostPath, VolumeClaim
-from lighterman.errors import BucketMissingError, CannotWriteError, LightermanError
+from lighterman.connections.model import Connection, HostPath, VolumeClaim
+from lighterman.errors import (
+    BucketMissingError,
+    CannotWriteError,
+    CredentialsError,
+    LightermanError,
+)
 
 _PROBE_BYTES: Final = 4096
 """One block: a filesystem that is full refuses it."""
@@ -23,10 +28,10 @@ _MOUNTS: Final = "/proc/self/mountinfo"
 
 
 def check_mount(
-    name: str, schema: VolumeClaim | HostPath, findings: Findings, *, writes: bool
+    connection: Connection, schema: VolumeClaim | HostPath, findings: Findings, *, writes: bool
 ) -> bool:
     """A connection's volume: mounted, readable, and writable where outputs go. False if it isn't there."""
-    path = schema.mount_path
+    path, name = schema.mount_path, connection.name
     if not os.path.isdir(path):
         findings.failed(
             name,
@@ -38,7 +43,8 @@ def check_mount(
             ),
         )
         return False
-    _tell_mount(name, path, findings)
+    is_named = connection.origin == "uri"  # a directory that was named by its path is no slip
+    _tell_mount(name, path, findings, unmounted=State.NOTE if is_named else State.WARNING)
     if writes and schema.read_only:
         error = CannotWriteError(
             f"outputs go to {path}, and the connection is readOnly",
@@ -72,13 +78,14 @@ def check_place(place: Place, needed: Needed | None, findings: Findings) -> None
         )
         findings.failed(path, "writable", error)
         return
-    parent = _existing_parent(path)
+    parent = existing_parent(path)
     findings.tell(path, "writable", State.NOTE, f"not there yet: it would be made in {parent}")
     if _check_writable(path, parent, findings):
         _check_space(path, parent, needed, findings)
 
 
-def _existing_parent(path: str) -> str:
+def existing_parent(path: str) -> str:
+    """The directory itself, or the nearest above it that is there."""
     while not os.path.isdir(path) and path != "/":
         path = os.path.dirname(path)
     return path
@@ -154,14 +161,13 @@ class _Mount(NamedTuple):
     filesystem: str
 
 
-def _tell_mount(name: str, path: str, findings: Findings) -> None:
+def _tell_mount(name: str, path: str, findings: Findings, *, unmounted: State) -> None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.close(descriptor)
-        os.listdir(path)
+        with os.scandir(path) as entries:
+            next(entries, None)
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        unreadable = CannotWriteError(
+        unreadable = CredentialsError(
             f"can't read {_described(path)} as {_whoami()}: {why}",
             hint=f"run as uid {os.stat(path).st_uid} (runAsUser), or let this one read it: "
             "securityContext.fsGroup",
@@ -173,7 +179,7 @@ def _tell_mount(name: str, path: str, findings: Findings) -> None:
     if mount is None or mount.point == "/":
         said = f"{path} is a directory of the container itself: nothing is mounted there"
         hint = "add a volumeMount; what is written there goes with the container"
-        findings.tell(name, "mounted", State.WARNING, said, hint)
+        findings.tell(name, "mounted", unmounted, said, hint)
     else:
         findings.tell(name, "mounted", State.OK, f"{mount.filesystem} at {mount.point}")
 

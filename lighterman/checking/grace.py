@@ -22,6 +22,11 @@ def check_grace(
     All of the outputs, one after another, at the rate of the probe's one part: more than a drain has to
     send after a job that was synced all along, so too little is a warning.
     """
+    if usable_seconds(grace_seconds) <= 0:
+        said = f"{grace_seconds:g} s leave no time to send anything"
+        hint = "set terminationGracePeriodSeconds, and --grace to the same"
+        findings.tell(path, CHECK, State.WARNING, said, hint)
+        return
     if rate_bytes_per_second is None:
         said = f"{grace_seconds:g} s; no rate is known, since nothing was uploaded"
         findings.tell(path, CHECK, State.SKIPPED, said)

@@ -68,7 +68,7 @@ class Outputs:
         except LightermanError:  # what stands against it the checks themselves tell
             return
         if swept:
-            said = f"took away {swept} objects of checks that were killed"
+            said = f"took away {swept} probes of checks that were killed"
             self._findings.tell(self._subject, "delete", State.NOTE, said)
 
     def _write(self) -> bool:

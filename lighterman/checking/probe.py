@@ -70,18 +70,28 @@ class Probe:
         """Keys that may be there now, by this probe's doing."""
 
     def sweep(self) -> int:
-        """Take away what checks that were killed left here long ago; how many objects that were."""
+        """Take away what checks that were killed left here long ago; how many objects and uploads that were."""
         before_seconds = self._clock.wall() - STALE_SECONDS
         stale = [
             listed.key
             for page in self._store.pages(f"{self._below}{NAME}")
             for listed in page
-            if listed.modified_seconds < before_seconds
-            and _PROBE.fullmatch(listed.key.removeprefix(self._below))
+            if listed.modified_seconds < before_seconds and self._is_probe(listed.key)
         ]
         for key in stale:
             self._delete(key)
-        return len(stale)
+        return len(stale) + self._sweep_uploads(before_seconds)
+
+    def _sweep_uploads(self, before_seconds: float) -> int:
+        count = 0
+        for upload in self._store.open_uploads(f"{self._below}{NAME}"):
+            if upload.begun_seconds < before_seconds and self._is_probe(upload.key):
+                self._store.abandon(upload.key, upload.upload_id)
+                count += 1
+        return count
+
+    def _is_probe(self, key: Key) -> bool:
+        return _PROBE.fullmatch(key.removeprefix(self._below)) is not None
 
     def write(self) -> int:
         """Write the small object, and find it in the listing; its size."""

@@ -1,11 +1,13 @@
 """All checks, one after another, in a thread that a stop doesn't wait for."""
 
+import os
 import threading
 from argparse import Namespace
 from typing import Final
 
+from initializer.space import Need
 from lighterman.checking.access import Access
-from lighterman.checking.directories import check_place
+from lighterman.checking.directories import check_place, existing_parent
 from lighterman.checking.findings import Findings, State
 from lighterman.checking.grace import check_grace
 from lighterman.checking.sources import Needed
@@ -68,11 +70,7 @@ class Checks:
             self._place(place)
 
     def _place(self, place: Place) -> None:
-        needed: Needed | None = None
-        for access in self._accesses:
-            if more := access.sources.needs.get(place.path):
-                needed = needed.plus(more) if needed else more
-        check_place(place, needed, self._findings)
+        check_place(place, self._needed(place), self._findings)
         if place.is_outputs:
             rates = [
                 outputs.rate_bytes_per_second
@@ -82,6 +80,22 @@ class Checks:
             ]
             check_grace(place.path, self._grace_seconds, min(rates, default=None), self._findings)
 
+    def _needed(self, place: Place) -> Needed | None:
+        """What init would bring there, with all that it would bring to the same filesystem."""
+        needs = [
+            (destination, needed)
+            for access in self._accesses
+            for destination, needed in access.sources.needs.items()
+        ]
+        if place.path not in [destination for destination, _ in needs]:
+            return None
+        device = _device(place.path)
+        total = Needed(Need(0, 0))
+        for destination, needed in needs:
+            if _device(destination) == device:
+                total = total.plus(needed)
+        return total
+
     def _left(self) -> str:
         left = [
             key
@@ -90,3 +104,7 @@ class Checks:
             for key in outputs.probe.left
         ]
         return f"delete what may be left there: {', '.join(left)}" if left else "start it again"
+
+
+def _device(path: str) -> int:
+    return os.stat(existing_parent(path)).st_dev

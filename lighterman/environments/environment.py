@@ -77,7 +77,11 @@ def environment_of(
         from lighterman.environments.azure import add_azure
 
         add_azure(environment, connection, environ)
-    elif not isinstance(connection.schema, Bucket):
+    if resolve and kind != "s3":
+        environment.notes.append(
+            "--resolve is for the roles of S3: libraries log in here themselves"
+        )
+    if not isinstance(connection.schema, Bucket):
         said = f"a volume needs no environment: its files are at {connection.schema.mount_path}"
         environment.notes.append(said)
     return environment

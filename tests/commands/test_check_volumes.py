@@ -96,11 +96,11 @@ def test_a_directory_that_may_not_be_written(volume, program_with):
 
 
 def test_a_volume_that_may_not_be_read(volume, program_with):
-    """It is named with its owner and mode."""
+    """77, as for init: it is named with its owner and mode."""
     volume.chmod(0o000)
     finished = program_with(entry_of(volume)).run("check", "volume", through=WITHOUT_PRIVILEGES)
     volume.chmod(0o755)
-    assert 73 == finished.code, finished.stdout
+    assert 77 == finished.code, finished.stdout
     assert "d---------" in findings(finished)["volume", "mounted"]["said"]
 
 
@@ -226,6 +226,20 @@ def test_what_init_would_bring_has_to_fit(volume, tmp_path, program_with):
     assert 73 == finished.code
     said = findings(finished)[str(tmp_path / "data"), "space"]["said"]
     assert f"{HUGE_BYTES} bytes are needed" in said
+
+
+def test_destinations_of_one_filesystem_share_its_space(volume, tmp_path, program_with):
+    """Each alone would fit."""
+    free_bytes = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    with (volume / "large").open("wb") as file:
+        file.truncate(free_bytes * 2 // 3)
+    spec = _spec(
+        tmp_path,
+        init=[{"connection": "volume", "path": str(tmp_path / name)} for name in ("one", "two")],
+    )
+    finished = program_with(entry_of(volume)).run("check", "--spec", spec)
+    assert 73 == finished.code
+    assert "bytes are needed" in findings(finished)[str(tmp_path / "one"), "space"]["said"]
 
 
 def test_what_is_there_already_needs_no_space(volume, tmp_path, program_with):

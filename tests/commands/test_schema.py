@@ -1,5 +1,6 @@
 """The schemas take what the reader takes, and refuse what it refuses."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -262,6 +263,41 @@ def test_the_schema_and_the_reader_agree(document, data, is_taken):
     """What the reader takes the schema takes, and what it refuses the schema refuses."""
     assert is_taken == _reader_takes(document, data)
     assert is_taken == (not _complaints(document, data))
+
+
+VALUES = [None, 1, -1, 1.5, True, "", "x", "/x", "s3://x", [], ["x"], [1], {}, {"x": 1}]
+
+
+def _mutants(data):
+    """The document with each of its members replaced, taken away, and given a member too many."""
+    yield from VALUES
+    if not isinstance(data, dict | list):
+        return
+    if isinstance(data, dict):
+        yield data | {"more": "x"}
+    for step in list(data) if isinstance(data, dict) else range(len(data)):
+        shorter = copy.copy(data)
+        del shorter[step]
+        yield shorter
+        for mutant in _mutants(data[step]):
+            changed = copy.copy(data)
+            changed[step] = mutant
+            yield changed
+
+
+@pytest.mark.parametrize(
+    ("document", "data"),
+    [
+        *(("catalog", data) for data in TAKEN_CATALOGS),
+        *(("job", data) for data in TAKEN_JOBS),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_they_agree_about_every_slip(document, data):
+    """Whatever one member is mistaken for, the schema refuses it where the reader does, and only there."""
+    validator = Draft202012Validator(schema_of(document))
+    for mutant in _mutants(data):
+        assert _reader_takes(document, mutant) == validator.is_valid(mutant), mutant
 
 
 @pytest.mark.parametrize("data", [data for data in TAKEN_CATALOGS + TAKEN_JOBS if data])
