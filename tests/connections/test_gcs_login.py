@@ -8,15 +8,17 @@ from functools import cache
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lighterman import log
 from lighterman.connections.credentials import LOOK_EVERY_SECONDS
-from lighterman.connections.gcs_keyfile import decoded
+from lighterman.connections.gcs_keyfile import NEEDED, decoded
 from lighterman.connections.gcs_login import DEFAULT_SCOPES, GcsLogin, GcsLogins
 from lighterman.connections.model import Bucket, Connection, Mount, Options
 from lighterman.connections.shapes import read_catalog
 from lighterman.connections.sources import Setting
-from lighterman.errors import ConfigurationError, CredentialsError, ExitCode
+from lighterman.errors import ConfigurationError, CredentialsError, ExitCode, LightermanError
 from lighterman.secret import MASK, scrub
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -500,6 +502,34 @@ def test_a_key_file_named_by_the_environment_rotates_too(mounted, hand_clock):
     assert "new@p.iam.gserviceaccount.com" == logins.current().account
     secret.put({})
     assert "new@p.iam.gserviceaccount.com" == logins.refreshed().account
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(sorted({name for names in NEEDED.values() for name in names} | {"type"})),
+    st.sampled_from([*NEEDED, private_key()]) | JSON_VALUES,
+)
+
+
+@settings(deadline=None)
+@given(
+    FIELDS.map(json.dumps) | st.text() | st.binary().map(lambda raw: base64.b64encode(raw).decode())
+)
+def test_whatever_a_key_holds_it_is_a_login_or_one_of_our_errors(value):
+    """No text in KEYFILE_DICT brings the program down, or is quoted when it is refused."""
+    said, found = "", None
+    try:
+        found = login(env={"GC_KEYFILE_DICT": value})
+    except LightermanError as error:
+        said = error.message + error.hint
+    assert said or (found and (found.key_file is None or found.key_type in NEEDED))
+    assert len(value) < 12 or value not in said
 
 
 def test_base64_without_its_padding_is_understood():
