@@ -213,10 +213,10 @@ def test_a_managed_identity(log_in, tls_container, monkeypatch):
 
 def test_a_token_that_ends_in_mid_use_is_renewed(log_in, tls_container, entra):
     """A token that expires in mid-use is picked up without a failed request."""
-    entra.lasts_seconds = 4
+    entra.lasts_seconds = 5
     engines = log_in(tls_container, {**PRINCIPAL, "AZURE_AUTHORITY_HOST": entra.url})
     deadline = time.monotonic() + 60
-    ends = time.monotonic() + 6
+    ends = time.monotonic() + 7
     while time.monotonic() < ends or len(entra.given) < 3:
         assert time.monotonic() < deadline
         engines.use()

@@ -103,9 +103,9 @@ def test_a_refused_login_is_looked_after_at_once(azure_container, opened, files,
 
 def test_a_token_that_ends_while_a_store_works_is_renewed(principal, opened, files, entra):
     """A session token that expires in mid-transfer is picked up without a failed file."""
-    entra.lasts_seconds = 3
+    entra.lasts_seconds = 5
     store = opened(principal)
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 7
     for number in count():
         work(store, files, number)
         if time.monotonic() > ends:
