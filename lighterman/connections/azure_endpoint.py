@@ -74,12 +74,14 @@ def with_account(endpoint: str, account: str) -> str:
     The endpoint with the account in its path, where it must stand there: behind an address, ``localhost`` or a
     bare host name. Other hosts without a path are an account's own domain.
     """
-    host = urlsplit(endpoint).hostname or ""
-    if account_in(endpoint) or not (
-        _is_address(host) or "." not in host or host in _PATH_STYLE_HOSTS
-    ):
+    if account_in(endpoint) or not is_path_style(urlsplit(endpoint).hostname or ""):
         return endpoint
     return f"{endpoint}/{account}"
+
+
+def is_path_style(host: str) -> bool:
+    """Whether the account stands in the path behind this host, as emulators have it."""
+    return bool(host) and (_is_address(host) or "." not in host or host in _PATH_STYLE_HOSTS)
 
 
 def _is_address(host: str) -> bool:

@@ -143,7 +143,7 @@ def _renamed(found: dict[str, Found]) -> dict[str, Found]:
 def _place(connection: Connection, way: Way, sources: Iterable[Source]) -> tuple[str, str]:
     """The account and its endpoint: the connection's own word, then the login's, then that of any source."""
     place = _bucket(connection)
-    endpoint = _endpoint(connection, way)
+    endpoint = _endpoint(connection, place, way)
     said = [*way.accounts]
     if place.account:
         said.insert(0, Said(place.account, "schema.bucket"))
@@ -174,10 +174,10 @@ def _bucket(connection: Connection) -> BucketPath:
     return parse_bucket("wasb", connection.schema.bucket)
 
 
-def _endpoint(connection: Connection, way: Way) -> Said | None:
+def _endpoint(connection: Connection, place: BucketPath, way: Way) -> Said | None:
     said = connection.options.endpoint
     if not said:
-        return way.endpoint
+        return Said(place.endpoint, "schema.bucket") if place.endpoint else way.endpoint
     setting = Setting("endpoint", said, "options of the connection")
     return Said(checked_endpoint(setting), "options.endpoint")
 

@@ -8,6 +8,7 @@ stays); only ``https`` and ``file`` URIs, which browsers and shells encode, are 
 import re
 from typing import Final, NamedTuple
 
+from lighterman.connections.azure_endpoint import is_account, is_path_style
 from lighterman.connections.model import Bucket, Connection, HostPath, Kind
 from lighterman.errors import ConfigurationError
 from lighterman.secret import MASK, Secret
@@ -21,6 +22,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "s3": "s3",
     "gs": "gcs",
     "https": "wasb",
+    "http": "wasb",
     "wasb": "wasb",
     "wasbs": "wasb",
     "abfs": "wasb",
@@ -28,7 +30,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "az": "wasb",
     "file": "host_path",
 }
-_ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az", "http": "https"}
+_ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
 _FORMS: Final[dict[Kind, str]] = {
     "s3": "s3://BUCKET/PREFIX",
     "gcs": "gs://BUCKET/PREFIX",
@@ -51,6 +53,8 @@ class BucketPath(NamedTuple):
     """Azure's storage account, where the URI names it."""
     host_suffix: str = ""
     """Azure's domain behind the account and ``blob.``, where the URI names it."""
+    endpoint: str = ""
+    """Of an emulator's account (``http://127.0.0.1:10000/devstoreaccount1``), where the URI names it."""
 
 
 def is_uri(name: str) -> bool:
@@ -106,9 +110,22 @@ def parse_bucket(kind: Kind, text: str) -> BucketPath:
 
 
 def _azure_path(text: str, scheme: str, authority: str, path: str) -> BucketPath:
-    if scheme == "https":
+    if scheme in ("http", "https"):
         from urllib.parse import unquote
 
+        if is_path_style(_host_of(scheme, authority)):
+            account, _, path = path.partition("/")
+            container, _, prefix = unquote(path).partition("/")
+            return BucketPath(
+                _checked_bucket(container, text, "wasb"),
+                prefix.strip("/"),
+                _checked_account(account, text),
+                endpoint=f"{scheme}://{authority}/{account}",
+            )
+        if scheme == "http":
+            raise ConfigurationError(
+                f"{_shown(text)} is without TLS", hint="write https://; only emulators go without"
+            )
         account, suffix = _account_and_suffix(authority, text)
         container, _, prefix = unquote(path).partition("/")
         return BucketPath(
@@ -117,6 +134,27 @@ def _azure_path(text: str, scheme: str, authority: str, path: str) -> BucketPath
     container, at, host = authority.partition("@")
     account, suffix = _account_and_suffix(host, text) if at else ("", "")
     return BucketPath(_checked_bucket(container, text, "wasb"), path.strip("/"), account, suffix)
+
+
+def _host_of(scheme: str, authority: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(f"{scheme}://{authority}")
+        is_port = parts.port != 0
+    except ValueError:  # a port above 65535, an IPv6 address that is none
+        return ""
+    return parts.hostname or "" if is_port and "@" not in authority else ""
+
+
+def _checked_account(account: str, text: str) -> str:
+    if not is_account(account):
+        raise ConfigurationError(
+            f"{_shown(text)} names no storage account of Azure",
+            hint="write an emulator's http://127.0.0.1:10000/ACCOUNT/CONTAINER/PREFIX, or"
+            f" {_FORMS['wasb']}",
+        )
+    return account
 
 
 def _account_and_suffix(host: str, text: str) -> tuple[str, str]:

@@ -65,6 +65,23 @@ def test_a_uri_is_a_connection_with_ambient_credentials(uri, kind, path):
 
 
 @pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:10000/devstoreaccount1",
+        "https://127.0.0.1:10000/devstoreaccount1",
+        "http://[::1]:10000/devstoreaccount1",
+        "http://localhost/devstoreaccount1",
+        "http://azurite:10000/devstoreaccount1",
+    ],
+)
+def test_an_emulators_uri_names_account_and_container(endpoint):
+    """Azurite's endpoint form, with the account in the path."""
+    assert BucketPath("box", "a b/c", "devstoreaccount1", "", endpoint) == parse_bucket(
+        "wasb", f"{endpoint}/box/a%20b/c/"
+    )
+
+
+@pytest.mark.parametrize(
     ("uri", "path"),
     [
         ("file:///data/x", "/data/x"),
@@ -91,7 +108,18 @@ def test_a_bucket_and_prefix_come_back_from_their_uri(bucket, prefix):
 
 @given(
     st.sampled_from(
-        ["s3://", "gs://", "https://", "wasbs://", "az://", "file://", "file:", "S3://", ""]
+        [
+            "s3://",
+            "gs://",
+            "https://",
+            "http://localhost/",
+            "wasbs://",
+            "az://",
+            "file://",
+            "file:",
+            "S3://",
+            "",
+        ]
     ),
     st.text(max_size=30),
 )
@@ -129,7 +157,14 @@ def test_a_schema_names_its_bucket_in_three_ways(kind, text, path):
         ("hdfs://x/y", "hdfs://x/y: a place can't be named so", "known are s3://"),
         ("S3://b/p", "S3://b/p: a place can't be named so", "write s3://"),
         ("s3a://b/p", "s3a://b/p: a place can't be named so", "write s3://"),
-        ("http://x/y?sig=hunter2", "http://x/y: a place can't be named so", "write https://"),
+        (
+            "http://x.example/y?sig=hunter2",
+            "http://x.example/y is without TLS",
+            "write https://; only emulators go without",
+        ),
+        ("http://azurite/acc0unt", "http://azurite/acc0unt names no container", "wasbs://"),
+        ("http://azurite/A/c", "http://azurite/A/c names no storage account of Azure", "ACCOUNT"),
+        ("http://azurite:99999/acc/c", "http://azurite:99999/acc/c is without TLS", "https://"),
         ("://x", "://x: a place can't be named so", "known are"),
         ("s3://", "s3:// names no bucket", "write s3://BUCKET/PREFIX"),
         ("s3:///p", "s3:///p names no bucket", "write s3://BUCKET/PREFIX"),
