@@ -25,9 +25,11 @@ ODD_NAMES = [
     "at@colon:pipe|",
     "x" * 200,
 ]
+NAMES_FOR_AZURE = [name for name in ODD_NAMES if "\\" not in name]
+"""Azure makes a slash of a backslash."""
 
 
-def make_tree(root, files, seed=20261121, most_bytes=MIB):
+def make_tree(root, files, seed=20261121, most_bytes=MIB, names=ODD_NAMES):
     """
     ``files`` files of 0 bytes to ``most_bytes`` with odd names, modes and mtimes, the same for the same
     seed. Most are small, as in real outputs; a few have the full size.
@@ -36,7 +38,7 @@ def make_tree(root, files, seed=20261121, most_bytes=MIB):
     block = chance.randbytes(most_bytes)
     root = Path(root)
     for number in range(files):
-        odd = ODD_NAMES[number % len(ODD_NAMES)]
+        odd = names[number % len(names)]
         folder = root / f"d{number % 40}" / (odd if number % 7 == 0 else "plain")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (f"{number}-{odd}"[:200] if odd.isascii() else f"{number}-{odd}")

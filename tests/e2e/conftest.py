@@ -24,9 +24,10 @@ def program(s3_bucket, tmp_path):
 
 
 @pytest.fixture
-def odd_tree(tmp_path):
-    """3,000 files of 0 bytes to 1 MiB with odd names, modes and mtimes."""
-    return trees.make_tree(tmp_path / "odd-tree", ROUND_TRIP_FILES)
+def odd_tree(tmp_path, request):
+    """3,000 files of 0 bytes to 1 MiB with odd names, as far as the place can have them, modes and mtimes."""
+    names = places.names_for(request.getfixturevalue("place"))
+    return trees.make_tree(tmp_path / "odd-tree", ROUND_TRIP_FILES, names=names)
 
 
 @pytest.fixture

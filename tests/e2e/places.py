@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import trees
 from outputs_place import Volume
 from servers.buckets import S3Bucket
 from servers.containers import AzureContainer
@@ -62,6 +63,11 @@ def catalog(place, directory: Path):
     path = directory / "catalog.json"
     path.write_text(json.dumps({"connections": [entry(place, secret)]}))
     return path
+
+
+def names_for(place):
+    """Odd names of files, as far as the place can have them."""
+    return trees.NAMES_FOR_AZURE if isinstance(place, AzureContainer) else trees.ODD_NAMES
 
 
 def through(place, url):

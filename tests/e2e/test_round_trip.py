@@ -22,9 +22,15 @@ PLACES = {
 @pytest.fixture(
     params=["volume", "moto", "gcs", "azurite", pytest.param("rgw", marks=pytest.mark.ceph)]
 )
-def over(request, program_over):
-    """The program over a place of each kind."""
-    return program_over(request.getfixturevalue(PLACES[request.param]))
+def place(request):
+    """A place of each kind."""
+    return request.getfixturevalue(PLACES[request.param])
+
+
+@pytest.fixture
+def over(place, program_over):
+    """The program over it."""
+    return program_over(place)
 
 
 def up(program, path, **environ):

@@ -30,9 +30,10 @@ LONGEST_LIFE_OVER_A_VOLUME_SECONDS = 0.15
 def upload(request, tmp_path):
     """A place, a tree of many odd files and a large one that is to go there, and the large one's size."""
     place, files, large_mib = request.param
-    tree = trees.make_tree(tmp_path / "outputs", files)
+    place = request.getfixturevalue(place)
+    tree = trees.make_tree(tmp_path / "outputs", files, names=places.names_for(place))
     trees.make_large(tree / "model.safetensors", large_mib * MIB)
-    return request.getfixturevalue(place), tree, large_mib * MIB
+    return place, tree, large_mib * MIB
 
 
 class Watched:

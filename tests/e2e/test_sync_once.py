@@ -16,6 +16,19 @@ def test_a_tree_is_in_the_bucket_and_a_second_sync_sends_nothing(s3_outputs):
     assert len(s3_outputs.names()) == 60
 
 
+def test_a_name_that_the_store_cannot_keep_fails_the_drain_and_is_named(
+    azure_container, program_over, tmp_path
+):
+    """Azure makes a slash of a backslash: nothing goes to another key, and the rest of the files is there."""
+    outputs = Outputs(program_over(azure_container), azure_container, tmp_path / "outputs")
+    outputs.write("kept")
+    outputs.write("back\\slash")
+    ended = outputs.sync()
+    assert ended.code == ended.report["error"]["code"] == 73
+    assert [failed["key"] for failed in ended.report["failed"]["first"]] == ["out/back\\slash"]
+    assert outputs.names() == ["kept"]
+
+
 def test_another_prefix_has_everything_sent_again(outputs):
     """The same outputs path with another prefix: a journal never vouches for another destination."""
     outputs.write("a")
