@@ -70,6 +70,10 @@ def _opened(
         match connection.kind:
             case "s3":
                 from lighterman.library.filesystem_s3 import open_s3_filesystem as open_one
+            case "gcs":
+                from lighterman.library.filesystem_gcs import open_gcs_filesystem as open_one
+            case "wasb":
+                from lighterman.library.filesystem_azure import open_azure_filesystem as open_one
             case _:
                 from lighterman.library.filesystem_volume import open_volume_filesystem as open_one
     except ModuleNotFoundError as error:

@@ -12,6 +12,7 @@ from aiobotocore.session import AioSession
 from lighterman.connections.credentials import S3Login, S3Logins
 from lighterman.connections.model import Connection
 from lighterman.library.rooted import Opened
+from lighterman.library.uris import bucket_path
 from lighterman.stores.s3.client import client_arguments, config_arguments
 from lighterman.stores.s3.configuration import S3Settings, configured
 from lighterman.stores.s3.login import Keys, Login, login_of, region_of
@@ -65,7 +66,7 @@ def open_s3_filesystem(
             await fs._s3.close()  # noqa: SLF001
 
     root = "/".join(part for part in (settings.bucket, settings.prefix) if part)
-    return Opened(fs, root, close=close)
+    return Opened(fs, root, bucket_path("s3"), close=close)
 
 
 def _write_kwargs(settings: S3Settings) -> dict[str, object]:

@@ -8,6 +8,7 @@ from fsspec.implementations.local import LocalFileSystem
 from lighterman.connections.model import Bucket, Connection
 from lighterman.errors import ConfigurationError
 from lighterman.library.rooted import Opened
+from lighterman.library.uris import volume_path
 
 
 def open_volume_filesystem(
@@ -27,4 +28,4 @@ def open_volume_filesystem(
     fs = LocalFileSystem(auto_mkdir=True, skip_instance_cache=True)
     if asynchronous:
         fs = AsyncFileSystemWrapper(fs, asynchronous=True)
-    return Opened(fs, connection.schema.mount_path, resolves_dots=True)
+    return Opened(fs, connection.schema.mount_path, volume_path, resolves_dots=True)

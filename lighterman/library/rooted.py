@@ -15,6 +15,8 @@ class Opened(NamedTuple):
     fs: AbstractFileSystem
     root: str
     """The connection's root as a path in it."""
+    path_of: Callable[[str], str | None]
+    """A whole URI as a path in it; ``None`` for what is no URI."""
     resolves_dots: bool = False
     """Whether ``..`` leads up in it; elsewhere it is a name like any other."""
     close: Callable[[], Awaitable[object]] | None = None
@@ -30,14 +32,11 @@ class ConnectionFileSystem(DirFileSystem):  # type: ignore[misc]  # fsspec has n
         super().__init__(
             path=opened.root,
             fs=opened.fs,
-            asynchronous=opened.fs.asynchronous,
+            asynchronous=getattr(opened.fs, "asynchronous", False),
             skip_instance_cache=True,
         )
         self._opened = opened
         self._again = again
-        schemes = opened.fs.protocol
-        schemes = (schemes,) if isinstance(schemes, str) else schemes
-        self._uris = tuple(f"{scheme}://" for scheme in schemes)
 
     async def set_session(self, *arguments: Any, **options: Any) -> Any:
         """Open the session, where the kind has one, before the first request does it."""
@@ -60,18 +59,14 @@ class ConnectionFileSystem(DirFileSystem):  # type: ignore[misc]  # fsspec has n
     def _join(self, path: Any) -> Any:
         if not isinstance(path, str):
             return super()._join(path)
-        if path.startswith(self._uris):
-            return self._of_uri(path)
-        path = path.lstrip("/")
         if self._opened.resolves_dots and ".." in path.split("/"):
             raise ValueError(f"{path!r} may lead out of {self.path!r}")
-        return super()._join(path)
-
-    def _of_uri(self, uri: str) -> str:
-        whole: str = self.fs._strip_protocol(uri)  # noqa: SLF001  # fsspec's own way to ask
-        if whole != self.path and not whole.startswith(f"{self.path}/"):
-            raise ValueError(f"{uri!r} is not below {self.path!r}, the root of the connection")
-        return whole
+        whole = self._opened.path_of(path)
+        if whole is None:
+            return super()._join(path.lstrip("/"))
+        if f"{whole}/".startswith(f"{self.path}/"):
+            return whole
+        raise ValueError(f"{path!r} is not below {self.path!r}, the root of the connection")
 
     def __reduce__(self) -> tuple[Any, ...]:
         from lighterman.library.filesystem import get_fs

@@ -309,7 +309,7 @@ def test_a_closed_place_says_so(place, tmp_path):
     place.close()
     place.close()
     for ask in (
-        lambda: place.list(),
+        place.list,
         lambda: place.upload_file("a", "a"),
         lambda: place.download_dir("a", tmp_path),
     ):
