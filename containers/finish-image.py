@@ -23,6 +23,8 @@ from pathlib import Path
 PACKAGES = ("lighterman", "initializer", "sidecar")
 SERVICES = {"s3", "sts", "sso", "sso-oidc"}
 """What logging in and moving bytes can need; see botocore.credentials for the last three."""
+EXTRAS = {"adlfs", "aiobotocore", "aiohttp", "fsspec", "gcsfs", "s3fs"}
+"""Of ``lighterman[fsspec]``: for programs that use the library, not for the image."""
 LEXERS = {"__init__.py", "_mapping.py"}
 """Rich brings pygments, which colours source code; a bar of progress has none."""
 
@@ -45,7 +47,7 @@ def import_what_is_used() -> None:
         path = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(path, f"{package}."):
             if not module.name.endswith(".__main__"):
-                importlib.import_module(module.name)
+                import_unless_extra(module.name)
         for source in Path(path[0]).rglob("*.py"):
             import_names_in(source)
 
@@ -61,13 +63,22 @@ def import_names_in(source: Path) -> None:
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                importlib.import_module(alias.name)
+                import_unless_extra(alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            importlib.import_module(node.module)
+            import_unless_extra(node.module)
             for alias in node.names:
                 # Most are names in that module, some are modules below it.
                 with contextlib.suppress(ModuleNotFoundError):
                     importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def import_unless_extra(module: str) -> None:
+    """Import it; what needs an extra can't be used here, and isn't."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRAS:
+            raise
 
 
 def compile_standard_library(root: Path) -> int:
