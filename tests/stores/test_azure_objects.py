@@ -5,6 +5,7 @@ import os
 import msgspec
 import pytest
 from servers.azure_faults import is_block, is_put
+from servers.windows import content_of
 
 from lighterman.connections.model import Connection
 from lighterman.errors import (
@@ -260,3 +261,61 @@ def test_a_sas_that_may_not_is_told_so(azure_container, opened, files):
         with pytest.raises(CredentialsError) as caught:
             call()
         assert "permissions r, l" in caught.value.hint
+
+
+RCLONE = {
+    "atime": "2024-01-02T03:04:05.123456789Z",
+    "gid": "0",
+    "mode": "100640",
+    "mtime": "2024-01-02T03:04:05.123456789Z",
+    "uid": "0",
+}
+"""What rclone 1.75.2 gave an object of its azureblob backend, with ``--metadata``."""
+
+
+def test_attributes_are_rclones(azure_container, store, files):
+    """Mode and mtime as metadata under the keys that rclone uses for that cloud."""
+    azure_container.put("theirs", b"x", metadata=RCLONE)
+
+    found = store.stat(Key("theirs")).attributes
+    store.write(Key("ours"), files.of(b"x"), found)
+
+    assert (0o640, 1_704_164_645_123_456_789) == (found.mode, found.mtime_ns)
+    ours = azure_container.head("ours")["metadata"]
+    assert {name: RCLONE[name] for name in ("mode", "mtime")} == ours
+
+
+def test_every_engine_trusts_the_private_ca(azure_tls_container, opened, files):
+    """``ca_bundle`` holds for our own calls, obstore's and the SDK's; without it each says so."""
+    store = opened(azure_tls_container.connection())
+    etag = store.write(Key("small"), files.of(b"hello"), GIVEN)
+    store.write(Key("large"), files.of(b"x" * 2 * MIB), GIVEN)
+    target = files.of(b"     ")
+    store.read_into(Key("small"), target, at=0, etag=etag)
+    upload_id = store.begin(Key("parts"), GIVEN, part_bytes=5 * MIB)
+    part = store.send_part(Key("parts"), upload_id, 1, files.of(b"y"))
+    store.finish(Key("parts"), upload_id, [part])
+
+    assert ["large", "parts", "small"] == [i.key for page in store.pages("") for i in page]
+    assert b"hello" == content_of(target)
+
+    untrusting = opened(azure_tls_container._replace(ca_bundle=None).connection())
+    for call in (
+        lambda: list(untrusting.pages("")),
+        lambda: untrusting.write(Key("small"), files.of(b"x"), GIVEN),
+        lambda: untrusting.begin(Key("parts"), GIVEN, part_bytes=5 * MIB),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert "ca_bundle" in caught.value.hint
+
+
+def test_ten_thousand_keys_are_listed(store, put_all):
+    """Pages of every object whose key starts with ``prefix``: a listing of many pages is whole."""
+    keys = [f"many/{number:05d}" for number in range(10_000)]
+    put_all(keys)
+
+    pages = [[item.key for item in page] for page in store.pages("many/")]
+
+    assert keys == [key for page in pages for key in page]
+    assert 10 == len([page for page in pages if page])
