@@ -111,6 +111,7 @@ def operations(store, proxy, files, gcs_bucket, etag):
     """One call by each engine and way; the requests that it makes are those of ``MATCHES``."""
     window = files.of(b"\0" * 3 * MIB)
     part = files.of(b"\0" * PART_BYTES)
+    larger = files.of(b"\0" * (MIB + 1))
     odd = ETag(gcs_bucket.put("a//b", b"\0" * 3 * MIB))
     upload_id = store.begin(Key("parts"), Attributes(), part_bytes=PART_BYTES)
     proxy.forget()
@@ -120,7 +121,7 @@ def operations(store, proxy, files, gcs_bucket, etag):
         "read": lambda: store.read_into(Key("file"), window, at=0, etag=etag),
         "read odd": lambda: store.read_into(Key("a//b"), window, at=0, etag=odd),
         "write": lambda: store.write(Key("small"), files.of(b"x"), Attributes()),
-        "write larger": lambda: store.write(Key("larger"), window, Attributes()),
+        "write larger": lambda: store.write(Key("larger"), larger, Attributes()),
         "begin": lambda: store.begin(Key("more"), Attributes(), part_bytes=PART_BYTES),
         "part": lambda: store.send_part(Key("parts"), upload_id, 1, part),
         "copy": lambda: store.copy(Key("file"), etag, Key("copy"), Attributes()),
