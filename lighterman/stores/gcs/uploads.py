@@ -87,7 +87,7 @@ class Uploads:
         with session.lock:
             start = (number - 1) * session.part_bytes
             part = PartBytes(window, start)
-            self._in_turns(session, lambda: self._send_on(wire, key, session, part))
+            self._in_turns(key, session, lambda: self._send_on(wire, key, session, part))
             session.whole_bytes = max(session.whole_bytes, part.end)
             return Part(number, ETag(part.crc32c()), window.size_bytes)
 
@@ -110,15 +110,10 @@ class Uploads:
         total = sum(part.size_bytes for part in parts)
         expected = combined(parts)
         with session.lock:
-            self._in_turns(session, lambda: self._end(wire, key, session, total, expected))
-            made = session.made
-        self._forget(upload_id)
-        if made is None:
-            raise TransientError(
-                f"{self._settings.endpoint} doesn't come to the end of {key!r}",
-                connection=self._settings.connection,
-                key=key,
+            made = self._in_turns(
+                key, session, lambda: self._end(wire, key, session, total, expected)
             )
+        self._forget(upload_id)
         try:
             check(self._settings, key, made, total, expected)
         except TransientError as error:
@@ -129,7 +124,10 @@ class Uploads:
         return ETag(made.generation)
 
     def abandon(self, wire: Wire, key: Key, upload_id: str) -> None:
-        session = self._session(upload_id, key)
+        try:
+            session = self._session(upload_id, key)
+        except UploadMissingError:
+            return
         answer = wire.of_session("DELETE", session.path, key, {"content-length": "0"})
         # 499 is the word for it: .../docs/performing-resumable-uploads#cancel-upload
         if answer.status in {408, 429} or answer.status >= 500:
@@ -151,28 +149,29 @@ class Uploads:
         with self._lock:
             self._sessions.pop(upload_id, None)
 
-    def _in_turns(self, session: _Session, turn: Callable[[], bool]) -> None:
-        """Take turns until one says that it is done. A request that broke may have left some bytes."""
+    def _in_turns(self, key: Key, session: _Session, turn: Callable[[], T | None]) -> T:
+        """Take turns until one gives a result. A request that broke may have left some bytes."""
         for left in reversed(range(TURNS)):
             try:
-                if turn():
-                    return
+                if (result := turn()) is not None:
+                    return result
             except LightermanError as error:
                 session.is_known = False
                 is_slow = isinstance(error, SlowDownError)
                 if not left or is_slow or not isinstance(error, TransientError):
                     raise
         raise TransientError(
-            f"{self._settings.endpoint} keeps too little of what it is sent",
+            f"{self._settings.endpoint} keeps too little of {key!r} at a time",
             connection=self._settings.connection,
+            key=key,
         )
 
-    def _send_on(self, wire: Wire, key: Key, session: _Session, part: PartBytes) -> bool:
-        """Send what is missing of a part; whether nothing is by now."""
+    def _send_on(self, wire: Wire, key: Key, session: _Session, part: PartBytes) -> int | None:
+        """Send what is missing of a part; gives how far the upload is when nothing is."""
         if not session.is_known:
             self._ask(wire, key, session)
         if session.made or session.held_bytes >= part.end:
-            return True
+            return session.held_bytes
         if session.held_bytes < part.start:
             raise self._missing(key, "lacks a part that had to come before")
         begin = session.has_bytes
@@ -188,23 +187,23 @@ class Uploads:
             self._put(wire, key, session, told, size, body)
         if part.start <= session.held_bytes and part.end - session.has_bytes < QUANTUM_BYTES:
             session.tail += b"".join(part.pieces(session.held_bytes, part.end))
-        return session.held_bytes >= part.end
+        return session.held_bytes if session.held_bytes >= part.end else None
 
     def _end(
         self, wire: Wire, key: Key, session: _Session, total: int, expected: Checksum | None
-    ) -> bool:
-        """Send what is held; whether the object was made."""
+    ) -> Resource | None:
+        """Send what is held; gives the object when it was made."""
         if not session.is_known:
             self._ask(wire, key, session)
         if session.made:
-            return True
+            return session.made
         if session.held_bytes != total:
             raise self._missing(key, f"has {session.held_bytes} bytes, not {total}")
         begin, tail = session.has_bytes, session.tail
         told = f"bytes {begin}-{total - 1}/{total}" if tail else f"bytes */{total}"
         goog_hash = f"crc32c={base64_of(expected.partition(':')[2])}" if expected else ""
         self._put(wire, key, session, told, len(tail), lambda: iter([tail]), goog_hash)
-        return session.made is not None
+        return session.made
 
     def _ask(self, wire: Wire, key: Key, session: _Session) -> None:
         """How far the session is: .../docs/performing-resumable-uploads#status-check."""
