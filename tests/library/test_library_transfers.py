@@ -3,12 +3,13 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 
 import pytest
-from trees import MIB, differences, make_large, make_tree
+from trees import MIB, NAMES_FOR_AZURE, ODD_NAMES, differences, make_large, make_tree
 
 from lighterman.clock import SystemClock
 from lighterman.errors import (
@@ -24,13 +25,23 @@ def keys(place, prefix=""):
     return [entry.key for entry in place.list(prefix)]
 
 
+def open_files():
+    """What this process holds open besides its sockets, of which the store keeps a few."""
+    names = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing's own
+            names.append(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
+    return sorted(name for name in names if name != "socket")
+
+
 def leftovers(root):
     return [path.name for path in Path(root).rglob(".lighterman*")]
 
 
-def test_a_directory_of_odd_files_comes_back_byte_for_byte(place, tmp_path):
+def test_a_directory_of_odd_files_comes_back_byte_for_byte(place, kind, tmp_path):
     """A round trip keeps bytes, modes and mtimes, whatever the names."""
-    tree = make_tree(tmp_path / "tree", 200, most_bytes=256 * 1024)
+    names = NAMES_FOR_AZURE if kind == "azurite" else ODD_NAMES
+    tree = make_tree(tmp_path / "tree", 200, most_bytes=256 * 1024, names=names)
     sent = place.upload_dir(tree, "runs/1")
     came = place.download_dir("runs/1", tmp_path / "back")
     assert [] == differences(tree, tmp_path / "back")
@@ -265,7 +276,7 @@ class YoungClock(SystemClock):
         self._waited_seconds = 0.0
 
     def wall(self):
-        return self._path.stat().st_ctime
+        return self._path.stat().st_ctime + 0.001
 
     def monotonic(self):
         return super().monotonic() + self._waited_seconds
@@ -288,11 +299,11 @@ def test_nothing_stays_behind_of_uploads(place, tree):
     """Threads, descriptors and temporary directories of a call end with it."""
     root = tree({str(number): b"1" for number in range(50)})
     place.upload_dir(root, "warm")
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, files = threading.active_count(), open_files()
     for number in range(3):
         place.upload_dir(root, f"x/{number}")
     assert threads >= threading.active_count()
-    assert descriptors + 2 >= len(os.listdir("/proc/self/fd"))
+    assert files == open_files()
 
 
 def test_it_works_in_any_thread(place, tree, tmp_path):
