@@ -309,3 +309,28 @@ def _empty():
     from lighterman.stores.contract import Window
 
     return Window(-1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GOOGLE_SERVICE_ACCOUNT", "someone@example.iam.gserviceaccount.com"),
+        ("GOOGLE_SERVICE_ACCOUNT_PATH", "/nowhere"),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", "{}"),
+        ("GOOGLE_BEARER_TOKEN", "another"),
+        ("GOOGLE_BUCKET", "another"),
+        ("GOOGLE_BASE_URL", "http://127.0.0.1:1"),
+        ("GOOGLE_SKIP_SIGNATURE", "true"),
+    ],
+)
+def test_variables_of_obstores_own_mean_nothing(
+    gcs_bucket, opened, write_each, get_from, monkeypatch, name, value
+):
+    """The login is the connection's, whatever an engine would read by itself."""
+    monkeypatch.setenv(name, value)
+    store = opened(gcs_bucket.connection())
+
+    write_each(store)
+
+    assert b"x" == get_from(store, "small")
+    assert value == os.environ[name]

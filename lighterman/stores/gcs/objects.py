@@ -1,7 +1,9 @@
 """GCS as obstore's calls want it said. obstore speaks the XML API."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.errors import LightermanError
 from lighterman.stores import metadata
@@ -14,6 +16,23 @@ from lighterman.stores.objects import RETRIES, Relay
 
 if TYPE_CHECKING:
     from obstore.store import GCSStore as ObstoreGcs
+
+
+_READ_ANYHOW: Final = (
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
+"""Variables that obstore 0.12 takes for a key file, and fails on, also where it was told how to log in."""
+
+
+@contextmanager
+def _hidden(names: tuple[str, ...]) -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 class GcsDialect:
@@ -33,14 +52,15 @@ class GcsDialect:
         headers = {"accept-encoding": "gzip"}
         if settings.user_project:
             headers["x-goog-user-project"] = settings.user_project
-        return ObstoreGcs(
-            settings.bucket,
-            base_url=settings.endpoint,
-            skip_signature=settings.anonymous,
-            client_options={**settings.network.obstore_options(), "default_headers": headers},  # type: ignore[arg-type]  # a TypedDict
-            retry_config=RETRIES,  # type: ignore[arg-type]  # a TypedDict
-            credential_provider=self._relay,
-        )
+        with _hidden(_READ_ANYHOW):
+            return ObstoreGcs(
+                settings.bucket,
+                base_url=settings.endpoint,
+                skip_signature=settings.anonymous,
+                client_options={**settings.network.obstore_options(), "default_headers": headers},  # type: ignore[arg-type]  # a TypedDict
+                retry_config=RETRIES,  # type: ignore[arg-type]  # a TypedDict
+                credential_provider=self._relay,
+            )
 
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"version": etag}
