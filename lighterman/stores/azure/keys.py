@@ -6,7 +6,7 @@ from typing import Final
 from lighterman.errors import CannotWriteError
 
 MOST_CHARACTERS: Final = 1024
-_CHANGED: Final = re.compile(r"[\x00-\x1f\x7f\\]|\.(?:/|$)")
+_CHANGED: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|\.(?:/|$)")
 """
 Control characters are refused by the service, a backslash becomes a slash, and a dot at the end of a segment
 (so ``.`` and ``..`` too) is lost: "Naming and referencing containers, blobs, and metadata", and what rclone's

@@ -1,4 +1,4 @@
-"""Keys in requests: how they are quoted, which of them obstore would change, and which GCS takes for none."""
+"""Keys in requests: how they are quoted, and which GCS takes for none."""
 
 import re
 from typing import Final
@@ -7,15 +7,8 @@ from urllib.parse import quote
 from lighterman.errors import CannotWriteError
 
 MOST_KEY_BYTES: Final = 1024
-_CHANGED: Final = re.compile(r"^/|/$|//|(?:^|/)\.{1,2}(?:/|$)|[\x00-\x1f\x7f]")
-"""obstore 0.12 drops a slash at either end and refuses the rest."""
 _NO_NAME: Final = re.compile(r"\.{1,2}|.*[\r\n].*|\.well-known/acme-challenge/.*", re.DOTALL)
 """https://cloud.google.com/storage/docs/objects#naming"""
-
-
-def obstore_takes(key: str) -> bool:
-    """Whether obstore sends this key as it is."""
-    return bool(key) and _CHANGED.search(key) is None
 
 
 def check_name(key: str, connection: str) -> None:

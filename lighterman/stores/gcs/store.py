@@ -26,13 +26,14 @@ from lighterman.stores.contract import (
 )
 from lighterman.stores.gcs import listing, sessions, writes
 from lighterman.stores.gcs.failures import TokenRefusedError
-from lighterman.stores.gcs.keys import check_name, obstore_takes
+from lighterman.stores.gcs.keys import check_name
 from lighterman.stores.gcs.login import Login, login_of
 from lighterman.stores.gcs.objects import GcsDialect
 from lighterman.stores.gcs.resources import STAT_FIELDS, Page, Resource, resource_of
 from lighterman.stores.gcs.settings import GcsSettings, configured, network_to
 from lighterman.stores.gcs.uploads import LIMITS, Uploads, combined
 from lighterman.stores.gcs.wire import Wire
+from lighterman.stores.keys import obstore_takes
 from lighterman.stores.network import Network
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.windows import read_window

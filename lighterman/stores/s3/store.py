@@ -28,12 +28,12 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
+from lighterman.stores.keys import obstore_takes
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3 import etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
 from lighterman.stores.s3.failures import OtherRegionError, archived
-from lighterman.stores.s3.keys import obstore_takes
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
 from lighterman.stores.s3.stats import named_region, stat

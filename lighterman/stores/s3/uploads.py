@@ -20,9 +20,9 @@ from lighterman.stores.contract import (
     UploadLimits,
     Window,
 )
+from lighterman.stores.keys import fits_xml
 from lighterman.stores.s3 import attributes as metadata
 from lighterman.stores.s3.client import Client
-from lighterman.stores.s3.keys import fits_xml
 from lighterman.stores.windows import WindowBody
 
 MIB: Final = 1024 * 1024

@@ -11,11 +11,11 @@ from urllib.parse import quote
 from lighterman.errors import LightermanError, SourceChangedError
 from lighterman.stores.contract import Attributes, Digest, ETag, Key, Window
 from lighterman.stores.http import Http
+from lighterman.stores.keys import quoted
 from lighterman.stores.objects import cut_short
 from lighterman.stores.s3 import attributes as metadata
 from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
-from lighterman.stores.s3.keys import quoted
 from lighterman.stores.s3.login import Login
 
 
