@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from lighterman.connections.login import S3Login
 from lighterman.connections.model import Bucket, Connection, Options
 from lighterman.errors import ConfigurationError, TransientError
+from lighterman.stores import keys
 from lighterman.stores.contract import Attributes, ETag, Part, Window
 from lighterman.stores.failures import Place, broken
-from lighterman.stores.s3 import etags, failures, keys, listing
+from lighterman.stores.s3 import etags, failures, listing
 from lighterman.stores.s3.attributes import from_metadata, to_metadata
 from lighterman.stores.s3.configuration import configured
 from lighterman.stores.s3.login import Keys
