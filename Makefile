@@ -30,6 +30,7 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+	.venv/bin/python -m mypy tests/typing
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .
