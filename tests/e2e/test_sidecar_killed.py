@@ -8,6 +8,7 @@ import places
 import pytest
 import trees
 from outputs_place import Volume
+from servers.faults import has_arrived, is_part, part_of
 
 MIB = 1024 * 1024
 KILLS = 20
@@ -46,15 +47,11 @@ class Watched:
 
     def arrived(self):
         """What tells each part that the store has taken."""
-        return [
-            places.part_of(part)
-            for part in self._proxy.seen(places.is_part)
-            if places.has_arrived(part)
-        ]
+        return [part_of(part) for part in self._proxy.seen(is_part) if has_arrived(part)]
 
     def again_bytes(self, once_bytes):
         """How much was sent beyond what had to be."""
-        return sum(part.body_bytes for part in self._proxy.seen(places.is_part)) - once_bytes
+        return sum(part.body_bytes for part in self._proxy.seen(is_part)) - once_bytes
 
 
 class Unwatched:

@@ -138,4 +138,24 @@ def is_put(request: Request) -> bool:
 
 
 def is_part(request: Request) -> bool:
-    return request.method == "PUT" and "partNumber" in request.query
+    """Whether it carries a part of an upload: S3's, Azure's block, or a chunk of a session of GCS's."""
+    query, content_range = request.query, request.headers.get("content-range", "")
+    is_chunk = "upload_id" in query and content_range and not content_range.startswith("bytes */")
+    # An upload to Azure begins and ends with marks of one byte.
+    is_block = query.get("comp") == "block" and int(request.headers.get("content-length", "0")) > 1
+    return request.method == "PUT" and bool("partNumber" in query or is_block or is_chunk)
+
+
+def part_of(request: Request) -> tuple[str, str]:
+    """What tells two parts apart: upload and number, block, or session and offset."""
+    query = request.query
+    if "upload_id" in query:
+        return query["upload_id"], request.headers["content-range"].partition("-")[0]
+    if query.get("comp") == "block":
+        return request.path, query["blockid"]
+    return query["uploadId"], query["partNumber"]
+
+
+def has_arrived(request: Request) -> bool:
+    """Whether the place has taken that part."""
+    return request.status in {200, 201, 308}

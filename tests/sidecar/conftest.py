@@ -44,7 +44,9 @@ def s3_store(s3_connection) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture(params=["volume", "s3", pytest.param("rgw", marks=pytest.mark.ceph)])
+@pytest.fixture(
+    params=["volume", "s3", "gcs", "azure", pytest.param("rgw", marks=pytest.mark.ceph)]
+)
 def store(request) -> Store:
     """Each kind of store in turn."""
     found: Store = request.getfixturevalue(f"{request.param}_store")
@@ -71,6 +73,22 @@ def s3_outputs(tmp_path, s3_store) -> Iterator[Outputs]:
 def rgw_store(rgw_bucket) -> Iterator[Store]:
     """A store on a fresh bucket of Ceph RGW."""
     store = open_store(rgw_bucket.connection(), {}, TransferSettings(), concurrency=8)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def gcs_store(gcs_bucket) -> Iterator[Store]:
+    """A store on a fresh bucket of GCS's server."""
+    store = open_store(gcs_bucket.connection(), {}, TransferSettings(), concurrency=8)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def azure_store(azure_container) -> Iterator[Store]:
+    """A store on a fresh container of Azurite."""
+    store = open_store(azure_container.connection(), {}, TransferSettings(), concurrency=8)
     yield store
     store.close()
 

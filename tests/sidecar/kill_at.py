@@ -1,7 +1,7 @@
 """
 Sends outputs, and kills itself with SIGKILL right after a transition of the journal is committed.
 
-``python kill_at.py PLAN`` where PLAN is JSON: connection (kind, place), root, state, prefix, paths, and
+``python kill_at.py PLAN`` where PLAN is JSON: volume or connection (kind, bucket, env, endpoint), root, state, prefix, paths, and
 ``kill_at``: the number of the transition to die after, counted from 1, or null. Prints the transitions.
 """
 
@@ -13,7 +13,6 @@ from typing import Any
 
 from lighterman.clock import SystemClock
 from lighterman.connections.model import Bucket, Connection, HostPath, Options
-from lighterman.secret import Secret
 from lighterman.stores import open_store
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
@@ -26,15 +25,15 @@ from sidecar.upload import Uploader
 
 
 def connection(plan: dict[str, Any]) -> Connection:
-    if plan["kind"] == "volume":
-        schema = HostPath(host_path=plan["place"], mount_path=plan["place"])
+    if volume := plan.get("volume"):
+        schema = HostPath(host_path=volume, mount_path=volume)
         return Connection(name="volume", kind="host_path", schema=schema)
     return Connection(
         name="bucket",
-        kind="s3",
-        schema=Bucket(f"s3://{plan['bucket']}"),
-        env={"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": Secret("testsecret")},
-        options=Options(endpoint=plan["place"], region="us-east-1"),
+        kind=plan["kind"],
+        schema=Bucket(plan["bucket"]),
+        env=plan["env"],
+        options=Options(endpoint=plan["endpoint"]),
     )
 
 

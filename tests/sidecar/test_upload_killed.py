@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import places
 import pytest
 from sending import MIB, Outputs, noise
 from servers.faults import is_part
@@ -16,6 +17,13 @@ PROGRAM = Path(__file__).with_name("kill_at.py")
 REPOSITORY = Path(__file__).parents[2]
 FILES = {"small": noise(1000), "large": noise(20 * MIB), "z/last": b"last"}
 PARTS = 3
+BUCKETS = {
+    "volume": None,
+    "s3": "s3_bucket",
+    "gcs": "gcs_bucket",
+    "azure": "azure_container",
+    "rgw": "rgw_bucket",
+}
 TRANSITIONS = ["rebase", "mark_synced", "intend", "begun", *["part_sent"] * PARTS, "finished"]
 """Of a first run; ``mark_synced`` of the last file follows."""
 
@@ -49,14 +57,14 @@ def outputs_to_kill(outputs):
 @pytest.fixture
 def bucket(request):
     """The bucket that the outputs go to; ``None`` for a volume."""
-    kind = request.node.callspec.params["store"]
-    return None if kind == "volume" else request.getfixturevalue(f"{kind}_bucket")
+    name = BUCKETS[request.node.callspec.params["store"]]
+    return name and request.getfixturevalue(name)
 
 
 @pytest.fixture
 def proxy(bucket, proxy_to):
     """Counts what goes to the bucket; ``None`` for a volume."""
-    return bucket and proxy_to(bucket.endpoint)
+    return bucket and proxy_to("/".join(bucket.endpoint.split("/")[:3]))
 
 
 def plan_of(outputs: Outputs, bucket, proxy, part_threads: int = 1) -> dict:
@@ -68,8 +76,14 @@ def plan_of(outputs: Outputs, bucket, proxy, part_threads: int = 1) -> dict:
         "part_threads": part_threads,
     }
     if bucket is None:
-        return plan | {"kind": "volume", "place": str(outputs.root.parent / "bucket")}
-    return plan | {"kind": "s3", "place": proxy.url, "bucket": bucket.name}
+        return plan | {"volume": str(outputs.root.parent / "bucket")}
+    connection = places.through(bucket, proxy.url).connection()
+    return plan | {
+        "kind": connection.kind,
+        "bucket": connection.schema.bucket,
+        "env": {k: v if isinstance(v, str) else v.reveal() for k, v in connection.env.items()},
+        "endpoint": connection.options.endpoint,
+    }
 
 
 def assert_complete(outputs: Outputs) -> None:
@@ -89,10 +103,13 @@ def test_killed_after_a_transition(outputs_to_kill, bucket, proxy, kill_at):
 
     assert code == 0
     assert_complete(outputs_to_kill)
-    assert (made + made_then).count("part_sent") == PARTS
+    # A session that takes parts in order tells only whole ones: a smaller last one is noted again, not sent.
+    is_noted_again = outputs_to_kill.store.limits.in_order and made[-1] == "part_sent"
+    is_noted_again = is_noted_again and made.count("part_sent") == PARTS
+    assert (made + made_then).count("part_sent") == PARTS + is_noted_again
     assert (made + made_then).count("finished") == 1
     if proxy is not None:
-        assert len(proxy.seen(is_part)) == PARTS
+        assert sum(part.body_bytes for part in proxy.seen(is_part)) == len(FILES["large"])
 
 
 @pytest.mark.parametrize("part_threads", [1, 4])

@@ -136,7 +136,8 @@ def test_a_part_that_is_not_what_was_noted_is_sent_again(outputs, wrong):
     outputs.restart()
 
     assert outputs.send(path) is Result.SENT
-    assert outputs.store.calls.count("send_part") == 3
+    # Where parts go in order, what came first stands.
+    assert outputs.store.calls.count("send_part") == (2 if outputs.store.limits.in_order else 3)
     assert outputs.stored(path) == CONTENT
 
 

@@ -1,10 +1,9 @@
-"""Every kind of place as a user's catalog has it: the entry, and the secret's files beside it."""
+"""Every kind of place as a user's catalog has it: the entry, and the secret's files beside it; and by a proxy."""
 
 import json
 from pathlib import Path
 
 import trees
-from outputs_place import Volume
 from servers.buckets import S3Bucket
 from servers.containers import AzureContainer
 from servers.gcs import GcsBucket
@@ -12,7 +11,7 @@ from servers.gcs import GcsBucket
 
 def entry(place, secret):
     """The connection ``bucket``, whose secret is mounted at ``secret``."""
-    if isinstance(place, Volume):
+    if hasattr(place, "root"):  # a volume
         mount = {"hostPath": str(place.root), "mountPath": str(place.root)}
         return {"name": "bucket", "kind": "host_path", "schema": mount}
     kind, uri, options = {
@@ -77,26 +76,3 @@ def through(place, url):
     server = place.server
     server = server._replace(**{"url" if isinstance(place, AzureContainer) else "endpoint": url})
     return place._replace(server=server)
-
-
-def is_part(request):
-    """Whether a request carries a part of an upload: S3's, Azure's block, or a chunk of a session of GCS's."""
-    query, content_range = request.query, request.headers.get("content-range", "")
-    is_chunk = "upload_id" in query and content_range and not content_range.startswith("bytes */")
-    is_block = query.get("comp") == "block"
-    return request.method == "PUT" and bool("partNumber" in query or is_block or is_chunk)
-
-
-def part_of(request):
-    """What tells two parts apart: upload and number, block, or session and offset."""
-    query = request.query
-    if "upload_id" in query:
-        return query["upload_id"], request.headers["content-range"].partition("-")[0]
-    if query.get("comp") == "block":
-        return request.path, query["blockid"]
-    return query["uploadId"], query["partNumber"]
-
-
-def has_arrived(request):
-    """Whether the place has taken that part."""
-    return request.status in (200, 201, 308)
