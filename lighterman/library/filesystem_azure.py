@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from adlfs import AzureBlobFileSystem
 from azure.core.credentials import AccessToken
 from azure.storage.blob.aio import BlobServiceClient
+from fsspec.asyn import get_loop
 
 from lighterman.connections.azure_login import AzureLogin, AzureLogins
 from lighterman.connections.model import Connection
@@ -73,9 +74,8 @@ class _Clients:
         return self._made[-1]
 
     async def close(self) -> None:
-        while self._made:
-            await self._made.pop().close()
-        self._of = None
+        for client in self._made:
+            await client.close()
 
 
 class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs has no types
@@ -91,6 +91,12 @@ class _Filesystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs has no ty
 
     def do_connect(self) -> None:
         """A client is made when it is needed."""
+
+    @property
+    def loop(self) -> Any:
+        # Adlfs closes each filesystem once more at the interpreter's end, in a loop that an asynchronous
+        # one doesn't have.
+        return get_loop() if self.asynchronous else super().loop
 
     @property
     def service_client(self) -> BlobServiceClient:

@@ -112,18 +112,21 @@ class _Tokens(Credentials):
         self._turn = threading.Lock()
         self._of: GcsLogin | None = None
         self._login: Login | None = None
+        self._is_wanted = False
 
     @property
     def valid(self) -> bool:
-        return True
+        # Gcsfs uses valid ones at once, and has others refreshed before the first request.
+        return self._is_wanted
 
     def apply(self, headers: MutableMapping[str, str], token: str | None = None) -> None:
         found = token or self._current().token()
         if found:
             headers["authorization"] = f"Bearer {found}"
 
-    def refresh(self, request: object) -> None:
-        """It is never asked to: what it gives is always good."""
+    def refresh(self, request: object) -> None:  # noqa: ARG002  # google-auth's
+        """What it gives is always good."""
+        self._is_wanted = True
 
     def close(self) -> None:
         with self._turn:
