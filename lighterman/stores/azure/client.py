@@ -150,6 +150,14 @@ class Client:
             raise failures.explained(
                 place, _failure(error), key, on_condition=SourceChangedError
             ) from error
+        except TypeError as error:
+            # The SDK stumbles over XML that has no message, as gateways on the way may answer.
+            answer = _answer_behind(error)
+            if answer is None:
+                raise
+            raise failures.explained(
+                place, _failure(answer), key, on_condition=SourceChangedError
+            ) from answer
         except AzureError as error:
             inner = error.inner_exception
             raise failures.broken(place, f"{error} {inner}", key) from error
@@ -162,6 +170,16 @@ def _failure(error: Any) -> failures.Failure:
     return failures.Failure(
         error.status_code, text, str(said.get("authenticationerrordetail") or "")
     )
+
+
+def _answer_behind(error: BaseException) -> Any:
+    """The SDK's error with an answer of the service, while another was about to be made of it."""
+    from azure.core.exceptions import HttpResponseError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HttpResponseError):
+        cause = cause.__context__
+    return cause
 
 
 def _was_reset(error: BaseException | None) -> bool:
