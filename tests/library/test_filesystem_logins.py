@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from azure.core.exceptions import HttpResponseError
 from catalogs import NAME, write_catalog
+from servers.entra import CLIENT, CLIENT_SECRET, TENANT, TokenServer
 from servers.faults import Request
 
 import lighterman
@@ -47,6 +48,21 @@ def test_azures_logins(azure_container, tmp_path, form):
     catalog = write_catalog(tmp_path / "c.json", with_env(azure_container.connection(NAME), **env))
     assert b"1" == written_and_read(catalog, AZURE_STORAGE_ACCOUNT=server.account)
     assert b"1" == azure_container.get("a")
+
+
+def test_a_service_principal_of_azure(azure_tls_container, authority, tmp_path):
+    """Tokens of Microsoft Entra's, asked for once."""
+    with TokenServer(authority.server) as entra:
+        env = {
+            "AZURE_STORAGE_ACCOUNT": azure_tls_container.server.account,
+            "AZURE_TENANT_ID": TENANT,
+            "AZURE_CLIENT_ID": CLIENT,
+            "AZURE_CLIENT_SECRET": CLIENT_SECRET,
+            "AZURE_AUTHORITY_HOST": entra.url,
+        }
+        connection = with_env(azure_tls_container.connection(NAME), **env)
+        assert b"1" == written_and_read(write_catalog(tmp_path / "c.json", connection))
+        assert 1 == len(entra.given)
 
 
 def test_adlfs_takes_no_login_of_the_processs_environment(azure_container, tmp_path, monkeypatch):
