@@ -1,6 +1,7 @@
 """Where Azure's login comes from, and which account it is for."""
 
 import base64
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -445,6 +446,7 @@ def at(hours: float) -> str:
         (f"{SAS}&hunter2", ConfigurationError, "no SAS token: piece 6 of 6 isn't like name=value"),
         ("https://acct.blob.core.windows.net/box", ConfigurationError, "a URL without a signature"),
     ],
+    ids=itertools.count(),  # some tokens hold the time
 )  # fmt: skip
 def test_a_sas_that_can_not_hold_is_said(token, kind, message):
     """Expired since when, not yet from when, cut in copying, for another service; never the signature."""
