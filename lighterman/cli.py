@@ -36,6 +36,8 @@ class Command(NamedTuple):
     """It talks to stores: it has the flags of memory, retries and stalls."""
     retry_seconds: float = 300.0
     """How long transient trouble is retried, if nothing else is said."""
+    stall_seconds: float = 60.0
+    """How long a store may send nothing, if nothing else is said."""
 
 
 COMMANDS: Final = {
@@ -62,6 +64,7 @@ COMMANDS: Final = {
         "try connections, volumes and the grace period before a job spends time on finding out",
         "lighterman.commands.check",
         retry_seconds=10.0,
+        stall_seconds=10.0,
     ),
     "env": Command(
         "print the environment that a client library or TensorFlow needs for a connection",
@@ -208,7 +211,7 @@ def _add_transfer_flags(flags: Flags, name: str) -> None:
     flags.add(
         "--stall-timeout",
         convert=timeout,
-        default=60.0,
+        default=COMMANDS[name].stall_seconds,
         metavar="SECONDS",
         help="a transfer without a byte for so long is cut and retried",
     )

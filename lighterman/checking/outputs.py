@@ -37,6 +37,7 @@ class Outputs:
         self._prefix = "/".join(part for part in (store.prefix, to) if part)
         self._findings = findings
         self._clock = clock
+        self._attempts = attempts
         self._stop = stop
         self._subject = connection.name if not to else f"{connection.name}:{to}"
         self.probe = Probe(store, self._prefix, attempts, clock)
@@ -129,7 +130,9 @@ class Outputs:
             return
         below = f"{self._prefix}/" if self._prefix else ""
         try:
-            uploads = self._store.open_uploads(below)
+            uploads = self._attempts.call(
+                f"list uploads {below}", lambda: self._store.open_uploads(below)
+            )
         except CredentialsError as error:
             hint = needed(self._connection.kind, "uploads")
             self._findings.tell(self._subject, "uploads", State.WARNING, error.message, hint)
@@ -148,11 +151,13 @@ class Outputs:
             self._ok("uploads", f"{len(begun)} are open" if begun else "none is open")
 
     def _lifecycle(self) -> None:
-        if not isinstance(self._store, Advises):
+        store = self._store
+        if not isinstance(store, Advises):
             return
         self._look_for_stop()
+        below = f"{self._prefix}/" if self._prefix else ""
         try:
-            told = self._store.advice(f"{self._prefix}/" if self._prefix else "")
+            told = self._attempts.call("get rules", lambda: store.advice(below))
         except LightermanError as error:
             self._failed("lifecycle", error)
             return
@@ -161,12 +166,10 @@ class Outputs:
             self._findings.tell(self._subject, advice.topic, state, advice.said, advice.hint)
 
     def _delete(self) -> None:
-        was_there = list(self.probe.left)
+        was_there = self.probe.left
         failure = self.probe.remove()
         if failure is not None:
-            left = ", ".join(self.probe.left)
-            behind = f"left behind: {left}" if left else "an upload is left open"
-            self._failed("delete", failure, behind)
+            self._failed("delete", failure, f"left behind: {', '.join(self.probe.left)}")
         elif was_there:
             self._ok("delete", "nothing is left behind")
 

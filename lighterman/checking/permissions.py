@@ -11,6 +11,7 @@ _NEEDED: Final[dict[Kind, dict[str, str]]] = {
         "read": "s3:GetObject on its objects",
         "write": "s3:PutObject on its objects",
         "read back": "s3:GetObject on its objects",
+        "conditions": "s3:PutObject on its objects",
         "multipart": "s3:PutObject and s3:AbortMultipartUpload on its objects",
         "uploads": "s3:ListBucketMultipartUploads on the bucket",
         "delete": "s3:DeleteObject on its objects",
@@ -22,6 +23,8 @@ _NEEDED: Final[dict[Kind, dict[str, str]]] = {
         "write": "storage.objects.create and, to replace objects, storage.objects.delete "
         "(roles/storage.objectUser)",
         "read back": "storage.objects.get (roles/storage.objectViewer)",
+        "conditions": "storage.objects.create and, to replace objects, storage.objects.delete "
+        "(roles/storage.objectUser)",
         "multipart": "storage.objects.create (roles/storage.objectUser)",
         "delete": "storage.objects.delete (roles/storage.objectUser)",
     },
@@ -30,10 +33,12 @@ _NEEDED: Final[dict[Kind, dict[str, str]]] = {
         "list": "Storage Blob Data Reader, or l in a SAS token's sp",
         "read": "Storage Blob Data Reader, or r in a SAS token's sp",
         "write": "Storage Blob Data Contributor, or c and w in a SAS token's sp",
+        "conditions": "Storage Blob Data Contributor, or c and w in a SAS token's sp",
         "read back": "Storage Blob Data Reader, or r in a SAS token's sp",
-        "multipart": "Storage Blob Data Contributor, or c and w in a SAS token's sp",
-        "uploads": "Storage Blob Data Reader, or l in a SAS token's sp",
-        "delete": "Storage Blob Data Contributor, or d in a SAS token's sp",
+        # r: the blocks that wait are asked for, https://learn.microsoft.com/rest/api/storageservices/get-block-list
+        "multipart": "Storage Blob Data Contributor, or r, c and w in a SAS token's sp",
+        "uploads": "Storage Blob Data Reader, or r and l in a SAS token's sp",
+        "delete": "Storage Blob Data Contributor, or d in a SAS token's sp (r, too, to drop an upload)",
     },
 }
 
@@ -41,4 +46,4 @@ _NEEDED: Final[dict[Kind, dict[str, str]]] = {
 def needed(kind: Kind, check: str) -> str:
     """What a check of this name takes, as the end of a hint; ``""`` where there is nothing to name."""
     permission = _NEEDED.get(kind, {}).get(check)
-    return f"to {check} takes {permission}" if permission else ""
+    return f"{check} takes {permission}" if permission else ""

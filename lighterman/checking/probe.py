@@ -66,8 +66,13 @@ class Probe:
         self._by_parts = Key(f"{self.key}-parts")
         self._upload_ids: list[str] = []
         self._etag = ETag("")
-        self.left: list[Key] = []
-        """Keys that may be there now, by this probe's doing."""
+        self._keys: list[Key] = []
+        """Those that may be there now."""
+
+    @property
+    def left(self) -> list[str]:
+        """What may be there now by this probe's doing: keys, and an upload by its key."""
+        return [*self._keys, *(f"an open upload of {self._by_parts}" for _ in self._upload_ids)]
 
     def sweep(self) -> int:
         """Take away what checks that were killed left here long ago; how many objects and uploads that were."""
@@ -124,7 +129,12 @@ class Probe:
         """Whether the store keeps the condition of a write that must not replace anything."""
         with memory_file(_CONTENT) as window:
             try:
-                self._store.write(self.key, window, Attributes(), only_if_absent=True)
+                # It is there, so that no answer that was lost makes the next attempt mean something else.
+                self._call(
+                    "put",
+                    self.key,
+                    lambda: self._store.write(self.key, window, Attributes(), only_if_absent=True),
+                )
             except ConditionFailedError:
                 return True
             except ConfigurationError:  # 400, 501: it doesn't know the condition
@@ -156,10 +166,10 @@ class Probe:
                 self._upload_ids.remove(upload_id)
             except LightermanError as error:
                 failure = failure or error
-        for key in list(self.left):
+        for key in list(self._keys):
             try:
                 self._delete(key)
-                self.left.remove(key)
+                self._keys.remove(key)
             except LightermanError as error:
                 failure = failure or error
         return failure
@@ -190,12 +200,12 @@ class Probe:
     @contextlib.contextmanager
     def _making(self, key: Key) -> Iterator[None]:
         """From here on the key may be there; not, if the store refused to make it."""
-        self.left.append(key)
+        self._keys.append(key)
         try:
             yield
         except LightermanError as error:
             if error.retry is Retry.NEVER:
-                self.left.remove(key)
+                self._keys.remove(key)
             raise
 
     def _expect(self, key: Key, size_bytes: int) -> None:

@@ -114,6 +114,27 @@ def test_azure_with_a_signature_that_only_reads(azure_container, azure_entry, pr
     assert ["runs/a"] == azure_container.keys()
 
 
+def test_azure_with_a_signature_that_only_creates(azure_container, azure_entry, program_with):
+    """77: what replacing takes is named at each step that replaces or makes blocks."""
+    entry = azure_entry(AZURE_STORAGE_SAS_TOKEN=azure_container.sas("rcl"))
+    finished = program_with(entry).run("check", "bucket", "--write")
+    assert 77 == finished.code
+    for check in ("conditions", "multipart"):
+        assert "c and w in a SAS token" in findings(finished)["bucket", check]["hint"]
+
+
+def test_azure_with_a_signature_that_never_reads(azure_container, azure_entry, program_with):
+    """77: an upload by parts asks for its blocks; what couldn't be dropped is said, upload and key."""
+    entry = azure_entry(AZURE_STORAGE_SAS_TOKEN=azure_container.sas("wlc"))
+    finished = program_with(entry).run("check", "bucket", "--write")
+    assert 77 == finished.code
+    found = findings(finished)
+    assert "r, c and w in a SAS token" in found["bucket", "multipart"]["hint"]
+    [key], [open_key] = azure_container.keys(), azure_container.open_uploads()
+    hint = found["bucket", "delete"]["hint"]
+    assert f"left behind: {key}, an open upload of {open_key}" in hint
+
+
 def test_azure_without_the_container(azure_entry, azure_container, program_with):
     """78."""
     account = azure_container.server.account

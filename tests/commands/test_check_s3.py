@@ -8,6 +8,8 @@ import pytest
 from servers.faults import Answer, Delay, Stall
 from told import entry_of, findings, states
 
+from lighterman.cli import _parse
+
 REFUSED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 HOLDS = {
     "resolve": "ok",
@@ -266,7 +268,8 @@ def test_a_stop_doesnt_wait_for_a_request_that_hangs(spoiled, bucket, program_wi
     finished = running.finish(seconds=30)
     assert 75 == finished.code
     (left,) = bucket.keys()
-    assert left in finished.report["error"]["hint"]
+    (upload,) = bucket.open_uploads()
+    assert f"{left}, an open upload of {upload}" in finished.report["error"]["hint"]
 
 
 def test_trouble_that_passes_is_tried_again(spoiled, program_with):
@@ -276,6 +279,29 @@ def test_trouble_that_passes_is_tried_again(spoiled, program_with):
     finished = program_with(entry_of(place)).run("check", "bucket", "--write")
     assert (0, HOLDS) == (finished.code, states(finished))
     assert finished.report["retries"] >= 1
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        lambda r: r.headers.get("if-none-match") == "*",
+        lambda r: r.method == "GET" and "uploads" in r.query,
+        lambda r: r.method == "GET" and "lifecycle" in r.query,
+    ],
+    ids=["conditions", "uploads", "lifecycle"],
+)
+def test_trouble_that_passes_is_tried_again_at_each_step(spoiled, program_with, matches):
+    """A store that says 503 for a moment fails none of the checks."""
+    proxy, place = spoiled
+    proxy.on(matches, Answer(503), times=4)
+    finished = program_with(entry_of(place)).run("check", "bucket", "--write")
+    assert (0, HOLDS) == (finished.code, states(finished))
+
+
+def test_a_store_that_never_answers_is_told_soon():
+    """A check doesn't wait for an answer as long as a transfer of data does."""
+    assert 10.0 == _parse("check", ["check"], {}).stall_timeout
+    assert 60.0 == _parse("init", ["init"], {}).stall_timeout
 
 
 def test_nobody_listens(bucket, closed_port, program_with):
