@@ -6,6 +6,7 @@ header), every value that ever became a ``Secret`` is remembered, and ``scrub`` 
 leaves the process.
 """
 
+import threading
 from typing import Final
 from urllib.parse import quote
 
@@ -14,14 +15,38 @@ _LEAST_SCRUBBED: Final = 8
 """Shorter values stand in ordinary words too often; masking them would garble every line. No store takes a
 shorter secret (MinIO: 8)."""
 _known: set[str] = set()
+MOST_PASSING: Final = 600
+"""More than are in use at once; each is looked for in every text that leaves."""
+_passing: dict[str, None] = {}
+"""The last ones, the latest last."""
+_passing_guard = threading.Lock()
 
 
 def scrub(text: str) -> str:
     """``text`` with every known secret masked, also in its URL-quoted form."""
-    for value in sorted(_known, key=len, reverse=True):
+    for value in sorted([*_known, *_passing], key=len, reverse=True):
         if value in text:
             text = text.replace(value, MASK)
     return text
+
+
+def scrub_passing(value: str) -> None:
+    """
+    Let ``scrub`` know a secret of which there are ever new ones: a token, the URI of an upload. The last
+    ones are remembered, so that a process that lives for weeks doesn't carry all that it ever had.
+    """
+    with _passing_guard:
+        for form in _forms(value):
+            _passing.pop(form, None)
+            _passing[form] = None
+        while len(_passing) > MOST_PASSING:
+            del _passing[next(iter(_passing))]
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    if len(value) < _LEAST_SCRUBBED:
+        return ()
+    return value, quote(value, safe=""), quote(value)
 
 
 class Secret:
@@ -31,8 +56,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        if len(value) >= _LEAST_SCRUBBED:
-            _known.update((value, quote(value, safe=""), quote(value)))
+        _known.update(_forms(value))
 
     def reveal(self) -> str:
         """The value itself, for the one call that needs it."""

@@ -5,7 +5,8 @@ import pickle
 
 import pytest
 
-from lighterman.secret import Secret, scrub
+from lighterman import secret
+from lighterman.secret import MASK, MOST_PASSING, Secret, scrub, scrub_passing
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{:>10}".format, lambda s: f"{s!r}"])
@@ -46,3 +47,25 @@ def test_very_short_values_are_left_alone():
     """Masking them would garble every line."""
     Secret("sidecar")
     assert scrub("sidecar.started") == "sidecar.started"
+
+
+def test_of_passing_secrets_the_last_ones_are_scrubbed_and_no_more_are_kept():
+    """A sidecar has a new token every hour, and a new upload every minute, for weeks."""
+    Secret("a secret of the catalog")
+    for number in range(2 * MOST_PASSING):
+        scrub_passing(f"upload/{number:08}?id")
+
+    assert MOST_PASSING == len(secret._passing)
+    assert f"PUT {MASK}" == scrub(f"PUT upload/{2 * MOST_PASSING - 1:08}?id")
+    assert MASK == scrub(f"upload%2F{2 * MOST_PASSING - 1:08}%3Fid")
+    assert MASK == scrub("a secret of the catalog")
+
+
+def test_a_passing_secret_that_is_in_use_stays_known():
+    """Each use counts."""
+    scrub_passing("upload/in-use")
+    for number in range(MOST_PASSING):
+        scrub_passing(f"upload/{number:08}")
+        scrub_passing("upload/in-use")
+
+    assert MASK == scrub("upload/in-use")

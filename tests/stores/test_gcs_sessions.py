@@ -200,6 +200,11 @@ def test_an_object_that_adds_up_to_something_else_does_not_stay(
         store.finish(BIG, upload_id, parts)
     assert [] == gcs_bucket.keys()
 
+    # Again, when it is gone already.
+    proxy.on(is_session, Answer(200, told.encode(), Content_Type="application/json"))
+    with pytest.raises(UploadMissingError, match="damaged"):
+        store.finish(BIG, upload_id, parts)
+
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_session_that_ended_is_no_more(store, proxy, upload_id, window, status):
@@ -251,6 +256,23 @@ def test_a_store_that_keeps_nothing_is_transient(store, proxy, upload_id, window
     with pytest.raises(TransientError, match="keeps too little of 'big'"):
         send(store, upload_id, window, [1])
     assert 3 == len(proxy.seen(is_chunk))
+
+
+def test_more_than_was_sent_is_no_reason_to_wait(store, proxy, upload_id, window):
+    """Where another process sends to the same session, the store may be further than this one sent."""
+    proxy.on(is_chunk, Answer(308, Range=f"bytes=0-{2 * PART_BYTES - 1}"))
+
+    assert PART_BYTES == send(store, upload_id, window, [1])[0].size_bytes
+
+
+def test_a_session_that_is_no_more_is_not_held(store, proxy, upload_id, window):
+    """What was held of it is let go: a process that lives for weeks loses some."""
+    send(store, upload_id, window)
+    proxy.on(is_session, gcs_error(410, "notFound"))
+    with pytest.raises(UploadMissingError):
+        store.sent_parts(BIG, upload_id)
+
+    assert {} == store._uploads._sessions
 
 
 def test_where_a_session_is_is_no_ones_to_see(store, upload_id):

@@ -18,7 +18,7 @@ from lighterman.errors import (
     TransientError,
 )
 from lighterman.log import get_logger
-from lighterman.secret import Secret
+from lighterman.secret import Secret, scrub_passing
 from lighterman.stores.azure.access import SCOPE, Token
 from lighterman.stores.failures import Place, broken
 from lighterman.stores.network import Network, silence_unverified
@@ -111,7 +111,7 @@ class Tokens:
                 error=error.message,
             )
             return last
-        Secret(given.token)  # an error text that quotes a header is masked
+        scrub_passing(given.token)  # an error text that quotes a header is masked
         ends = float(given.expires_on)
         half = (ends - now) / 2
         renew = given.refresh_on or ends - min(RENEW_SECONDS, half)

@@ -15,7 +15,7 @@ from lighterman.clock import Clock, SystemClock
 from lighterman.connections.gcs_login import GcsLogin
 from lighterman.errors import ConfigurationError, CredentialsError, LightermanError
 from lighterman.log import get_logger
-from lighterman.secret import MASK, Secret
+from lighterman.secret import MASK, scrub_passing
 from lighterman.stores.failures import Place
 from lighterman.stores.gcs.refusals import refused
 from lighterman.stores.gcs.tokens import Transport
@@ -218,7 +218,7 @@ class Tokens:
         except (GoogleAuthError, OSError, ValueError, LookupError, TypeError) as error:
             # Besides its own errors, google-auth lets those of JSON, keys and answers of odd forms through.
             raise refused(self._place, self._login, self._transport.last) from error
-        Secret(value)
+        scrub_passing(value)
         now = self._clock.monotonic()
         left = expiry.replace(tzinfo=UTC) - datetime.now(UTC) if expiry else None
         life = max(LEAST_SECONDS, left.total_seconds()) if left else UNSAID_SECONDS

@@ -8,6 +8,7 @@ What follows the last multiple is held here until the upload is finished: it mak
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -15,10 +16,12 @@ from lighterman.checksums import CRC32C, checksum, joined_crc32c
 from lighterman.errors import (
     LightermanError,
     SlowDownError,
+    SourceChangedError,
+    SourceMissingError,
     TransientError,
     UploadMissingError,
 )
-from lighterman.secret import Secret
+from lighterman.secret import scrub_passing
 from lighterman.stores.contract import Checksum, ETag, Key, Part, UploadLimits, Window
 from lighterman.stores.gcs import failures
 from lighterman.stores.gcs.parts import PartBytes
@@ -83,8 +86,7 @@ class Uploads:
         return upload_id
 
     def send_part(self, wire: Wire, key: Key, upload_id: str, number: int, window: Window) -> Part:
-        session = self._session(upload_id, key)
-        with session.lock:
+        with self._alone(upload_id, key) as session:
             start = (number - 1) * session.part_bytes
             part = PartBytes(window, start)
             self._in_turns(key, session, lambda: self._send_on(wire, key, session, part))
@@ -93,8 +95,7 @@ class Uploads:
 
     def sent_parts(self, wire: Wire, key: Key, upload_id: str) -> list[Part]:
         """Those of which every byte came, as far as that can be told: a smaller last one only here."""
-        session = self._session(upload_id, key)
-        with session.lock:
+        with self._alone(upload_id, key) as session:
             session.is_known = False
             self._ask(wire, key, session)
             if session.made:
@@ -106,10 +107,9 @@ class Uploads:
             return [Part(number, ETag(""), size) for number, size in enumerate(sizes, start=1)]
 
     def finish(self, wire: Wire, key: Key, upload_id: str, parts: list[Part]) -> ETag:
-        session = self._session(upload_id, key)
         total = sum(part.size_bytes for part in parts)
         expected = combined(parts)
-        with session.lock:
+        with self._alone(upload_id, key) as session:
             made = self._in_turns(
                 key, session, lambda: self._end(wire, key, session, total, expected)
             )
@@ -119,7 +119,10 @@ class Uploads:
         except TransientError as error:
             # It is there already, and must not stay so; the same session would only tell it again.
             query = {"ifGenerationMatch": made.generation}
-            wire.call("DELETE", wire.path_of(key), query, key=key)
+            with suppress(
+                SourceMissingError, SourceChangedError
+            ):  # replaced by someone, or deleted
+                wire.call("DELETE", wire.path_of(key), query, key=key)
             raise self._missing(key, "was damaged on its way") from error
         return ETag(made.generation)
 
@@ -134,6 +137,17 @@ class Uploads:
             raise wire.explained(answer, key)
         self._forget(upload_id)
 
+    @contextmanager
+    def _alone(self, upload_id: str, key: Key) -> Iterator[_Session]:
+        """The session, for one thread at a time. One that is no more isn't held on to."""
+        session = self._session(upload_id, key)
+        with session.lock:
+            try:
+                yield session
+            except UploadMissingError:
+                self._forget(upload_id)
+                raise
+
     def _session(self, upload_id: str, key: Key) -> _Session:
         with self._lock:
             session = self._sessions.get(upload_id)
@@ -141,9 +155,9 @@ class Uploads:
                 part_bytes, _, path = upload_id.partition(" ")
                 if not part_bytes.isdigit() or int(part_bytes) < 1 or not path.startswith("/"):
                     raise self._missing(key, "has an id that isn't one of GCS's")
-                Secret(path)
                 session = self._sessions[upload_id] = _Session(path, int(part_bytes))
-            return session
+        scrub_passing(session.path)
+        return session
 
     def _forget(self, upload_id: str) -> None:
         with self._lock:
@@ -185,7 +199,8 @@ class Uploads:
 
             told = f"bytes {begin}-{begin + size - 1}/*"
             self._put(wire, key, session, told, size, body)
-        if part.start <= session.held_bytes and part.end - session.has_bytes < QUANTUM_BYTES:
+        is_next = part.start <= session.held_bytes < part.end
+        if is_next and part.end - session.has_bytes < QUANTUM_BYTES:
             session.tail += b"".join(part.pieces(session.held_bytes, part.end))
         return session.held_bytes if session.held_bytes >= part.end else None
 
