@@ -335,3 +335,14 @@ def test_an_etag_that_is_no_md5_is_no_damage(store, gcs_bucket, proxy, files):
 
     assert (0, generations[0]) == (asked, etag)
     assert 1 == len(proxy.seen(is_stat))
+
+
+def test_a_copy_that_says_nothing_of_what_it_made_ends(store, proxy, etag):
+    """``TransientError``, instead of asking for ever."""
+    proxy.on(
+        is_rewrite, Answer(200, b'{"done": true}', Content_Type="application/json"), times=None
+    )
+
+    with pytest.raises(TransientError, match="copied 'file'"):
+        store.copy(Key("file"), etag, Key("other"), Attributes())
+    assert 1 == len(proxy.seen(is_rewrite))

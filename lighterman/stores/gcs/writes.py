@@ -114,6 +114,12 @@ def copy(
         step = rewrite_of(answer.body)
         if step.done and step.resource:
             return ETag(step.resource.generation)
+        if not step.rewrite_token:
+            raise TransientError(
+                f"{settings.endpoint} copied {source!r} without saying what it made",
+                connection=settings.connection,
+                key=source,
+            )
         query["rewriteToken"] = step.rewrite_token
 
 
