@@ -3,13 +3,16 @@ obstore carries the bytes, for every cloud in the same way: ranged reads into th
 writes of small objects. What differs from cloud to cloud is a ``Dialect``.
 """
 
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lighterman.errors import (
     ConditionFailedError,
+    ConfigurationError,
     LightermanError,
     SourceChangedError,
     TransientError,
@@ -39,6 +42,8 @@ class Dialect(Protocol):
 
     connection: str
     endpoint: str
+    foreign_variables: tuple[str, ...]
+    """Variables that obstore would take, whatever it is told: none of them is a setting of ours."""
 
     def open(self) -> "ObjectStore":
         """The bucket. Called once, at the first need."""
@@ -79,10 +84,14 @@ class Relay:
 
     def __call__(self) -> Any:
         try:
-            return self._provide()
+            given = self._provide()
         except LightermanError as error:
             self._error = error
             raise
+        self._error = (
+            None  # of an attempt that was made again: what fails now, fails for another reason
+        )
+        return given
 
     def taken(self) -> LightermanError | None:
         """The login's error, once."""
@@ -163,8 +172,35 @@ class Objects:
     def _opened(self) -> "ObjectStore":
         with self._lock:
             if self._store is None:
-                self._store = self._dialect.open()
+                self._store = self._open()
             return self._store
+
+    def _open(self) -> "ObjectStore":
+        dialect = self._dialect
+        try:
+            with _hidden(dialect.foreign_variables):
+                return dialect.open()
+        except (
+            Exception
+        ) as error:  # obstore's errors have no common base: OSError, ValueError, its own
+            raise ConfigurationError(
+                f"connection {dialect.connection!r} to {dialect.endpoint} can't be opened",
+                hint="check the bucket's name, options.endpoint, options.proxy and the CA bundle",
+                connection=dialect.connection,
+            ) from error
+
+
+_environment: Final = threading.Lock()
+
+
+@contextmanager
+def _hidden(names: tuple[str, ...]) -> Iterator[None]:
+    with _environment:
+        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
 
 
 class _Named(Protocol):

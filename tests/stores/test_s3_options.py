@@ -1,5 +1,6 @@
 """Every option of an S3 connection reaches a server that would notice, from each of the engines."""
 
+import os
 import re
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from servers.buckets import S3Bucket
 
 from lighterman.connections.model import Bucket
-from lighterman.errors import ConfigurationError, CredentialsError
+from lighterman.errors import ConditionFailedError, ConfigurationError, CredentialsError
 from lighterman.stores.contract import Attributes, Key, Part
 
 MIB = 1024 * 1024
@@ -480,3 +481,30 @@ def test_a_connection_without_a_bucket_is_refused(through, opened, bucket):
 
     with pytest.raises(ConfigurationError, match="no bucket"):
         opened(connection)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_CHECKSUM_ALGORITHM", "none"),
+        ("AWS_CONDITIONAL_PUT", "disabled"),
+        ("AWS_COPY_IF_NOT_EXISTS", "none"),
+        ("AWS_DISABLE_TAGGING", "none"),
+        ("AWS_S3_EXPRESS", "none"),
+        ("AWS_SERVER_SIDE_ENCRYPTION", "none"),
+        ("AWS_SKIP_SIGNATURE", "true"),
+        ("AWS_BUCKET", "another"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+    ],
+)
+def test_variables_of_obstores_own_mean_nothing(s3_bucket, opened, files, monkeypatch, name, value):
+    """What is written is what the connection says, whatever an engine would read by itself."""
+    monkeypatch.setenv(name, value)
+    store = opened(s3_bucket.connection())
+
+    store.write(Key("new"), files.of(b"x"), GIVEN, only_if_absent=True)
+    with pytest.raises(ConditionFailedError):
+        store.write(Key("new"), files.of(b"y"), GIVEN, only_if_absent=True)
+
+    assert {"new": 1} == s3_bucket.contents()
+    assert value == os.environ[name]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class AzureDialect:
     """One container."""
 
+    foreign_variables: tuple[str, ...] = ()  # everything is said (see ``obstore_config``)
+
     def __init__(self, settings: AzureSettings, access: Access) -> None:
         self._settings = settings
         self._access = access

@@ -1,9 +1,7 @@
 """GCS as obstore's calls want it said. obstore speaks the XML API."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lighterman.errors import LightermanError
 from lighterman.stores import metadata
@@ -18,25 +16,15 @@ if TYPE_CHECKING:
     from obstore.store import GCSStore as ObstoreGcs
 
 
-_READ_ANYHOW: Final = (
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_PATH",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-)
-"""Variables that obstore 0.12 takes for a key file, and fails on, also where it was told how to log in."""
-
-
-@contextmanager
-def _hidden(names: tuple[str, ...]) -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
-
-
 class GcsDialect:
     """One bucket of GCS."""
+
+    # Taken for a key file also where obstore 0.12 was told how to log in.
+    foreign_variables: tuple[str, ...] = (
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_PATH",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+    )
 
     def __init__(self, settings: GcsSettings, login: Login) -> None:
         self._settings = settings
@@ -52,15 +40,14 @@ class GcsDialect:
         headers = {"accept-encoding": "gzip"}
         if settings.user_project:
             headers["x-goog-user-project"] = settings.user_project
-        with _hidden(_READ_ANYHOW):
-            return ObstoreGcs(
-                settings.bucket,
-                base_url=settings.endpoint,
-                skip_signature=settings.anonymous,
-                client_options={**settings.network.obstore_options(), "default_headers": headers},  # type: ignore[arg-type]  # a TypedDict
-                retry_config=RETRIES,  # type: ignore[arg-type]  # a TypedDict
-                credential_provider=self._relay,
-            )
+        return ObstoreGcs(
+            settings.bucket,
+            base_url=settings.endpoint,
+            skip_signature=settings.anonymous,
+            client_options={**settings.network.obstore_options(), "default_headers": headers},  # type: ignore[arg-type]  # a TypedDict
+            retry_config=RETRIES,  # type: ignore[arg-type]  # a TypedDict
+            credential_provider=self._relay,
+        )
 
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"version": etag}

@@ -23,6 +23,16 @@ _KEYS_SECONDS: Final = 60.0
 class S3Dialect:
     """One bucket of S3."""
 
+    # What can be said in the call is said there; for these nothing means "as usual".
+    foreign_variables: tuple[str, ...] = (
+        "AWS_CHECKSUM_ALGORITHM",
+        "AWS_CONDITIONAL_PUT",
+        "AWS_COPY_IF_NOT_EXISTS",
+        "AWS_DISABLE_TAGGING",
+        "AWS_S3_EXPRESS",
+        "AWS_SERVER_SIDE_ENCRYPTION",
+    )
+
     def __init__(self, settings: S3Settings, login: Login) -> None:
         self._settings = settings
         self._login = login
