@@ -30,6 +30,8 @@ class Place(NamedTuple):
     """Host and port of the proxy on the way; its login is no part of it."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found, so that another is used."""
+    ca_setting: str = "options.ca_bundle"
+    """Where this kind of connection is told its CA bundle."""
 
     def with_mounts(self, hint: str) -> str:
         """The hint of a refused login: also where the one that was meant may be missing."""
@@ -61,7 +63,7 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
     if _CERTIFICATE.search(text):
         return ConfigurationError(
             f"the certificate of {place.endpoint} isn't trusted, or is for another name",
-            hint="give the connection the CA that signed it: options.ca_bundle or AWS_CA_BUNDLE",
+            hint=f"give the connection the CA that signed it: {place.ca_setting}",
             connection=place.connection,
             key=key,
         )

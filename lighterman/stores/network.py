@@ -95,8 +95,8 @@ def silence_unverified() -> None:
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
-def check_bundle(path: str, connection: str) -> None:
-    """``ConfigurationError`` for a CA bundle that no engine could read."""
+def check_bundle(path: str, connection: str, setting: str) -> None:
+    """``ConfigurationError`` for a CA bundle that no engine could read; ``setting`` is where it is said."""
     problem = "isn't there"
     if os.path.exists(path):
         import ssl
@@ -109,7 +109,7 @@ def check_bundle(path: str, connection: str) -> None:
             return
     raise ConfigurationError(
         f"the CA bundle {path} {problem}",
-        hint="mount it, or correct options.ca_bundle or AWS_CA_BUNDLE",
+        hint=f"mount it, or correct {setting}",
         connection=connection,
     )
 

@@ -1,15 +1,22 @@
 """``ca_bundle`` for every cloud: a server whose certificate only the tests' own authority vouches for."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
 from servers.windows import content_of
 
 from lighterman.connections.model import Connection
-from lighterman.errors import LightermanError
+from lighterman.errors import ConfigurationError, LightermanError
 from lighterman.stores.contract import Attributes, Key, Window
 
 PART = 5 * 1024 * 1024
+OWN_VARIABLE = {"s3": ["AWS_CA_BUNDLE"], "gcs": ["REQUESTS_CA_BUNDLE"], "wasb": []}
+
+
+def ca_variables(hint: str) -> list[str]:
+    """The variables that it names: only what the kind reads."""
+    return re.findall(r"[A-Z]+_CA_BUNDLE", hint)
 
 
 @pytest.fixture(params=["s3_bucket", "gcs_bucket", "azure_container"])
@@ -63,3 +70,19 @@ def test_an_unknown_authority_is_named(over_tls, opened, files, place, act):
         acts[act]()
     assert "certificate" in refused.value.message
     assert "ca_bundle" in str(refused.value.hint)
+    assert OWN_VARIABLE[place.connection().kind] == ca_variables(refused.value.hint)
+
+
+def test_a_ca_bundle_that_vanished_is_a_setting_that_is_off(
+    over_tls, authority, opened, files, tmp_path
+):
+    """The errors of ``lighterman.errors`` and no others: also where an engine is opened late."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(authority.ca_bundle.read_bytes())
+    store = opened(over_tls(ca_bundle=str(bundle)))
+    bundle.unlink()
+
+    with pytest.raises(ConfigurationError) as refused:
+        store.write(Key("small"), files.of(b"small"), Attributes())
+
+    assert "bundle" in refused.value.hint

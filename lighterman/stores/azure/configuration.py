@@ -115,7 +115,7 @@ def configured(
             connection=connection.name,
         )
     if options.ca_bundle:
-        check_bundle(options.ca_bundle, connection.name)
+        check_bundle(options.ca_bundle, connection.name, "options.ca_bundle")
     return AzureSettings(
         connection=connection.name,
         container=place.bucket,

@@ -10,12 +10,14 @@ import msgspec
 
 from lighterman.connections.gcs_login import GcsLogin
 from lighterman.connections.model import Bucket, Connection, Options
+from lighterman.connections.names import GcsNames
 from lighterman.connections.uri import parse_bucket
 from lighterman.errors import ConfigurationError
 from lighterman.stores.failures import Place
 from lighterman.stores.network import Network, check_bundle, proxy_for
 
 GOOGLE: Final = "https://storage.googleapis.com"
+_CA_SETTING: Final = f"options.ca_bundle or {GcsNames.CA_BUNDLE[0]}"
 _UNFIT: Final = {
     "region": "a GCS bucket knows its location by itself",
     "addressing_style": "GCS has one",
@@ -62,6 +64,7 @@ class GcsSettings(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             proxy=self.network.proxy_host,
             empty_mounts=self.empty_mounts,
+            ca_setting=_CA_SETTING,
         )
 
 
@@ -116,7 +119,7 @@ def network_to(
 ) -> Network:
     """The way to the bucket's endpoint, or to one that gives out tokens. ``ConfigurationError``."""
     if isinstance(login.verify, str):
-        check_bundle(login.verify, connection.name)
+        check_bundle(login.verify, connection.name, _CA_SETTING)
     return Network(
         endpoint=endpoint,
         verify=login.verify,

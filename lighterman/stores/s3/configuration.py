@@ -14,6 +14,7 @@ import msgspec
 
 from lighterman.connections.credentials import S3Login, other_client_kwargs
 from lighterman.connections.model import Bucket, Connection
+from lighterman.connections.names import S3Names
 from lighterman.connections.uri import parse_bucket
 from lighterman.errors import ConfigurationError
 from lighterman.stores.failures import Place
@@ -89,6 +90,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             proxy=self.network.proxy_host,
             empty_mounts=self.empty_mounts,
+            ca_setting=_CA_SETTING,
         )
 
     @property
@@ -117,6 +119,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
         return not encryption.startswith("aws:kms") and not self.customer_key_headers
 
 
+_CA_SETTING: Final = f"options.ca_bundle or {S3Names.CA_BUNDLE[0]}"
 _CUSTOMER_KEY: Final = "x-amz-server-side-encryption-customer"
 
 
@@ -136,7 +139,7 @@ def configured(
     bucket, prefix = _bucket_and_prefix(connection)
     region = region or _text(config, "region_name") or DEFAULT_REGION
     if isinstance(login.verify, str):
-        check_bundle(login.verify, connection.name)
+        check_bundle(login.verify, connection.name, _CA_SETTING)
     endpoint = login.endpoint or _endpoint(region, use_ssl=login.use_ssl)
     anonymous = login.anonymous or config.get("signature_version") == "unsigned"
     return S3Settings(
