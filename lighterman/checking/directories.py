@@ -1,6 +1,7 @@
 """A directory of this container: there, writable as this uid, with space, and telling of its changes."""
 
 import contextlib
+import errno
 import os
 import pwd
 import secrets
@@ -8,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from initializer.keys import STATE_DIRECTORY
 from initializer.space import room_at, why_too_little
 from lighterman.checking.findings import Findings, State
 from lighterman.checking.inotify import check_events, check_watches
@@ -24,6 +26,7 @@ from lighterman.errors import (
 
 _PROBE_BYTES: Final = 4096
 """One block: a filesystem that is full refuses it."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _MOUNTS: Final = "/proc/self/mountinfo"
 
 
@@ -66,29 +69,82 @@ def check_place(place: Place, needed: Needed | None, findings: Findings) -> None
     """A directory that init writes to, or that a job's outputs are in."""
     path = place.path
     if os.path.isdir(path):
-        if _check_writable(path, path, findings):
+        is_writable = _check_writable(path, path, findings)
+        if is_writable:
             _check_space(path, path, needed, findings)
-            if place.is_outputs:
-                check_events(path, findings)
-                check_watches(path, findings)
+        if place.is_outputs and _check_readable(path, findings) and is_writable:
+            check_events(path, findings)
+            check_watches(path, findings)
         return
-    if os.path.lexists(path):
+    parent = existing_parent(path)
+    if not os.path.isdir(parent):
         error = CannotWriteError(
-            f"{path} is no directory", hint="name a directory, or move what stands there"
+            f"{parent} is no directory", hint="name a directory, or move what stands there"
         )
         findings.failed(path, "writable", error)
         return
-    parent = existing_parent(path)
     findings.tell(path, "writable", State.NOTE, f"not there yet: it would be made in {parent}")
     if _check_writable(path, parent, findings):
         _check_space(path, parent, needed, findings)
 
 
 def existing_parent(path: str) -> str:
-    """The directory itself, or the nearest above it that is there."""
-    while not os.path.isdir(path) and path != "/":
+    """What is there itself, or the nearest above it that is; it may be no directory."""
+    while not os.path.lexists(path) and path != "/":
         path = os.path.dirname(path)
     return path
+
+
+def _check_readable(path: str, findings: Findings) -> bool:
+    """Whether the outputs could be listed; what is in them already and can't be read is a warning."""
+    try:
+        with os.scandir(path):
+            pass
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        findings.failed(
+            path,
+            "readable",
+            CannotWriteError(
+                f"can't read {_described(path)} as {_whoami()}: {why}", hint=_let_in(path)
+            ),
+        )
+        return False
+    closed = _unreadable(path)
+    if (first := next(closed, None)) is not None:
+        others = sum(1 for _ in closed)
+        more = f" and {others} more" if others else ""
+        said = f"can't be read as {_whoami()}: {first}{more}"
+        hint = f"what a drain can't read fails it (73): {_let_in(first)}"
+        findings.tell(path, "readable", State.WARNING, said, hint)
+    else:
+        findings.tell(path, "readable", State.OK, f"as {_whoami()}")
+    return True
+
+
+def _unreadable(path: str) -> Iterator[str]:
+    """Files and directories below that this uid may not read. Lighterman's own aren't sent."""
+    for directory, names, files in os.walk(path):
+        if directory == path and STATE_DIRECTORY in names:
+            names.remove(STATE_DIRECTORY)
+        for needs, here in ((os.R_OK | os.X_OK, names), (os.R_OK, files)):
+            for name in here:
+                whole = os.path.join(directory, name)
+                if not os.access(whole, needs) and _is_sent(whole):
+                    yield whole
+
+
+def _is_sent(path: str) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # gone since
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _let_in(path: str) -> str:
+    owner = os.lstat(path).st_uid
+    return f"run as uid {owner} (runAsUser), or let this one in: securityContext.fsGroup"
 
 
 def _check_writable(subject: str, path: str, findings: Findings) -> bool:
@@ -122,12 +178,10 @@ def _not_writable(path: str, error: OSError) -> LightermanError:
             message, hint="it is mounted read-only: take readOnly out of the mount"
         )
     if isinstance(error, PermissionError):
-        owner = os.stat(path).st_uid
-        return CannotWriteError(
-            message,
-            hint=f"run as uid {owner} (runAsUser), or let this one in: securityContext.fsGroup",
-        )
-    return CannotWriteError(message, hint="make room, or give the volume a larger size")
+        return CannotWriteError(message, hint=_let_in(path))
+    if error.errno in _FULL:
+        return CannotWriteError(message, hint="make room, or give the volume a larger size")
+    return CannotWriteError(message, hint="look at the mount, or name a directory of a volume")
 
 
 def _check_space(subject: str, path: str, needed: Needed | None, findings: Findings) -> None:
@@ -169,8 +223,7 @@ def _tell_mount(name: str, path: str, findings: Findings, *, unmounted: State) -
         why = os.strerror(error.errno or 0)
         unreadable = CredentialsError(
             f"can't read {_described(path)} as {_whoami()}: {why}",
-            hint=f"run as uid {os.stat(path).st_uid} (runAsUser), or let this one read it: "
-            "securityContext.fsGroup",
+            hint=_let_in(path),
             connection=name,
         )
         findings.failed(name, "mounted", unreadable)

@@ -107,4 +107,5 @@ class Checks:
 
 
 def _device(path: str) -> int:
-    return os.stat(existing_parent(path)).st_dev
+    there = existing_parent(path)
+    return (os.stat(there) if os.path.exists(there) else os.lstat(there)).st_dev

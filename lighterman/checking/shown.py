@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -11,14 +12,20 @@ from lighterman.secret import scrub
 
 _WIDTHS: Final = (8, 20, 12)
 """Of state, subject and check; what is longer takes the room that it needs."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def row(finding: Finding) -> str:
-    """One line, and its mend on a second where there is one."""
+    """
+    One line, and its mend on a second where there is one. Control characters are those of a key or a
+    path, and mean nothing to a terminal here.
+    """
     cells = (finding.state, finding.subject, finding.check)
     padded = (f"{cell:<{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
-    line = " ".join([*padded, finding.said])
-    return f"{line}\n{'':{_WIDTHS[0]}}   → {finding.hint}" if finding.hint else line
+    lines = [" ".join([*padded, finding.said])]
+    if finding.hint:
+        lines.append(f"{'':{_WIDTHS[0]}}   → {finding.hint}")
+    return "\n".join(_CONTROL.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
 
 
 def record(finding: Finding) -> str:

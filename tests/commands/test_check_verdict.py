@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from lighterman.checking.findings import Findings, State
-from lighterman.checking.shown import printer
+from lighterman.checking.findings import Finding, Findings, State
+from lighterman.checking.shown import printer, row
 from lighterman.errors import (
     CannotWriteError,
     ConfigurationError,
@@ -105,3 +105,10 @@ def test_rules_of_a_bucket(rules, prefix, days, namespace):
     document = f"<LifecycleConfiguration{namespace}>{rules.format(abort=abort)}"
     document += "</LifecycleConfiguration>"
     assert days == aborts_after_days(document.encode(), prefix)
+
+
+def test_a_key_says_nothing_to_the_terminal():
+    """Names of objects are anybody's: what would move the cursor or begin a line is written out."""
+    said = "the first byte of a\x1b[2Jb\nok   c\u202etxt"
+    line = row(Finding("bucket", "read", State.OK, said))
+    assert line.endswith(r"the first byte of a\x1b[2Jb\nok   c\u202etxt")

@@ -112,6 +112,7 @@ def test_outputs_path(volume, program_with):
     assert {
         "writable": "ok",
         "space": "ok",
+        "readable": "ok",
         "events": "ok",
         "watches": "ok",
         "grace": "skipped",
@@ -135,6 +136,43 @@ def test_an_outputs_path_that_is_a_file(tmp_path, program_with):
     finished = program_with().run("check", "--path", tmp_path / "file")
     assert 73 == finished.code
     assert "no directory" in finished.report["error"]["message"]
+
+
+@pytest.mark.parametrize("target", ["", "a directory that is not there"])
+def test_an_outputs_path_below_what_is_no_directory(target, tmp_path, program_with):
+    """73: nothing can be made below a file, or below a link to nowhere."""
+    stands = tmp_path / "stands"
+    if target:
+        stands.symlink_to(tmp_path / target)
+    else:
+        stands.write_text("a file")
+    path = stands / "deep" / "outputs"
+    finished = program_with().run("check", "--path", path)
+    assert 73 == finished.code
+    assert f"{stands} is no directory" == findings(finished)[str(path), "writable"]["said"]
+
+
+def test_where_nothing_can_be_written_for_another_reason(program_with):
+    """73, and no word of room where room isn't what lacks."""
+    finished = program_with().run("check", "--path", "/proc")
+    assert 73 == finished.code
+    assert "room" not in findings(finished)["/proc", "writable"]["hint"]
+
+
+@pytest.mark.parametrize(("mode", "code", "state"), [(0o300, 73, "failed"), (0o700, 0, "warning")])
+def test_outputs_that_may_not_be_read(mode, code, state, volume, program_with):
+    """73 where the drain could list nothing; what is there and can't be read is named before it fails one."""
+    (volume / "closed").write_text("x")
+    (volume / "closed").chmod(0o200)
+    (volume / ".lighterman").mkdir(0o300)
+    volume.chmod(mode)
+    finished = program_with().run("check", "--path", volume, through=WITHOUT_PRIVILEGES)
+    volume.chmod(0o700)
+    line = findings(finished)[str(volume), "readable"]
+    assert (code, state) == (finished.code, line["state"]), finished.stdout
+    assert "fsGroup" in line["hint"]
+    if state == "warning":
+        assert line["said"].endswith(f": {volume}/closed")
 
 
 def test_probes_of_checks_that_were_killed_are_taken_away(volume, program_with):
