@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +19,8 @@ from lighterman.secret import Secret
 
 if TYPE_CHECKING:
     import urllib3
+
+_Pools = TypeVar("_Pools", bound="urllib3.PoolManager")
 
 CONNECT_SECONDS: Final = 10.0
 """How long a connection may take to open; a pod's first packets can be slow to find their way."""
@@ -81,11 +83,40 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
         elif isinstance(self.verify, str):
             arguments["ca_certs"] = self.verify
         if self.proxy is None:
-            return urllib3.PoolManager(**arguments)
+            return self.patient(urllib3.PoolManager(**arguments))
         parsed = urllib3.util.parse_url(self.proxy)
         if parsed.auth:
             arguments["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=parsed.auth)
-        return urllib3.ProxyManager(self.proxy, **arguments)
+        return self.patient(urllib3.ProxyManager(self.proxy, **arguments))
+
+    def patient(self, pools: _Pools) -> _Pools:
+        """
+        Pools of urllib3's whose new connections have ``stall_seconds`` for each piece of a body: urllib3 sends
+        the first one in the time that is meant for connecting.
+        """
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+        from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+        stall_seconds = self.stall_seconds
+
+        class Plain(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                self.sock.settimeout(stall_seconds)
+
+        class Tls(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                self.sock.settimeout(stall_seconds)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class TlsPool(HTTPSConnectionPool):
+            ConnectionCls = Tls
+
+        pools.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+        return pools
 
 
 def silence_unverified() -> None:

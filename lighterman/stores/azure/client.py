@@ -193,13 +193,18 @@ def _create(settings: AzureSettings, access: Access) -> "ContainerClient":
     from azure.storage.blob import ContainerClient
     from requests.adapters import HTTPAdapter
 
+    network = settings.network
+
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
             super().init_poolmanager(*arguments, blocksize=CHUNK_BYTES, **options)
+            network.patient(self.poolmanager)
+
+        def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+            return network.patient(super().proxy_manager_for(*arguments, **options))
 
     for name in _LOGGERS:  # its warnings quote answers; what matters is an error of ours
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    network = settings.network
     if network.verify is False:
         silence_unverified()
     session = requests.Session()
