@@ -3,21 +3,22 @@
 import errno
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lighterman.checking.findings import Findings, State
 
 LIMITS: Final = Path("/proc/sys/fs/inotify")
 _SHARE: Final = 0.5
 """Of its uid's watches, which every pod of that uid on the node shares; more is worth a word."""
+_ELSE: Final = "until then changes are found by the reconcile alone"
 
 
 def check_events(path: str, findings: Findings) -> None:
     """Make a file there, and wait for its event."""
     from sidecar.watch import events_arrive
 
-    if problem := _no_instance():
-        findings.tell(path, "events", State.WARNING, problem, _MORE_INSTANCES)
+    if lack := _lack(path):
+        findings.tell(path, "events", State.WARNING, lack.said, lack.hint)
         return
     arrived = events_arrive(path)
     if arrived is None:
@@ -27,28 +28,34 @@ def check_events(path: str, findings: Findings) -> None:
         findings.tell(path, "events", State.OK, "inotify tells of a new file")
     else:
         said = "inotify doesn't tell of a new file: this filesystem has no events"
-        hint = (
-            "use a local volume (emptyDir, hostPath), or a shorter --reconcile: until then changes "
-        )
-        findings.tell(
-            path, "events", State.WARNING, said, f"{hint}are found by the reconcile alone"
-        )
+        hint = f"use a local volume (emptyDir, hostPath), or a shorter --reconcile: {_ELSE}"
+        findings.tell(path, "events", State.WARNING, said, hint)
 
 
-_MORE_INSTANCES: Final = "raise fs.inotify.max_user_instances on the node"
+class _Lack(NamedTuple):
+    said: str
+    hint: str
 
 
-def _no_instance() -> str:
-    from inotify_simple import INotify
+def _lack(path: str) -> _Lack | None:
+    """What stands against a watch of the directory."""
+    from inotify_simple import INotify, flags
 
     try:
-        INotify().close()
+        with INotify() as inotify:
+            inotify.add_watch(path, flags.CREATE)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            limit = _limit("max_user_instances")
-            return f"this uid has no inotify instance left (max_user_instances: {limit})"
-        return f"no inotify here: {os.strerror(error.errno or 0)}"
-    return ""
+        limits = {
+            errno.EMFILE: ("instance", "max_user_instances"),
+            errno.ENOSPC: ("watch", "max_user_watches"),
+        }
+        if error.errno not in limits:
+            said = f"inotify can't watch it: {os.strerror(error.errno or 0)}"
+            return _Lack(said, _ELSE)
+        thing, name = limits[error.errno]
+        said = f"this uid has no inotify {thing} left ({name}: {_limit(name)})"
+        return _Lack(said, f"raise fs.inotify.{name} on the node: {_ELSE}")
+    return None
 
 
 def check_watches(path: str, findings: Findings) -> None:
