@@ -97,15 +97,15 @@ def read_connection_string(setting: Setting) -> ConnectionString:
 
 
 def checked_key(setting: Setting) -> Secret:
-    """An account key; ``ConfigurationError`` for what isn't base64."""
+    """An account key; ``CredentialsError`` for what isn't base64, as for one that the store refuses."""
     try:
         is_key = bool(base64.b64decode(setting.value, validate=True))
     except (binascii.Error, ValueError):
         is_key = False
     if not is_key:
-        setting.fail(
-            f"no account key: its {len(setting.value)} characters aren't base64",
-            "copy the key again, whole: it usually has 88 characters, and == at the end",
+        raise CredentialsError(
+            f"{setting.name} ({setting.source}): no account key: its {len(setting.value)} characters aren't base64",
+            hint="copy the key again, whole: it usually has 88 characters, and == at the end",
         )
     return Secret(setting.value)
 

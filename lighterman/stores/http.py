@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lighterman.errors import LightermanError
 from lighterman.stores.contract import Digest, Window
-from lighterman.stores.failures import Place, broken
+from lighterman.stores.failures import Place, broken, refused_by_proxy
 from lighterman.stores.network import Network
 from lighterman.stores.windows import CHUNK_BYTES, write_at
 
@@ -45,9 +45,9 @@ class Http:
         attempts: int = ATTEMPTS,
     ) -> Response:
         """
-        One request to exactly this URL; whatever the answer's status is, it is returned. ``body`` gives
-        the bytes, the file or the pieces to send, anew for each attempt. ``TransientError`` and what else ``broken``
-        makes of no answer.
+        One request to exactly this URL; whatever the answer's status is, it is returned, but for a proxy's 407.
+        ``body`` gives the bytes, the file or the pieces to send, anew for each attempt. ``TransientError`` and
+        what else ``broken`` makes of no answer.
         """
         import urllib3.exceptions
 
@@ -57,7 +57,7 @@ class Http:
         target = url if through_proxy else "/" + url.split("/", 3)[3]
         for attempt in range(1, attempts + 1):
             try:
-                return pool.urlopen(
+                response = pool.urlopen(
                     method,
                     target,
                     body=body() if body else None,
@@ -72,6 +72,11 @@ class Http:
                     raise self._no_answer(self._place, str(error), key) from error
             except urllib3.exceptions.HTTPError as error:
                 raise self._no_answer(self._place, str(error), key) from error
+            else:
+                if response.status == 407:  # no store's, but a proxy's in clear text
+                    response.close()
+                    raise refused_by_proxy(self._place, response.status, key)
+                return response
         raise AssertionError
 
     def read_all(self, response: Response, key: str = "") -> bytes:

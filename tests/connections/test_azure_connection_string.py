@@ -62,7 +62,7 @@ def test_a_connection_string_is_read_as_azure_writes_it(text, account, endpoint)
         (f"AccountName=;AccountKey={KEY}", ConfigurationError, "its AccountName is empty"),
         (f"AccountName=acct;AccountName=acct;AccountKey={KEY}", ConfigurationError, "AccountName stands in it twice"),
         (f"AccountName=Acct;AccountKey={KEY}", ConfigurationError, "'Acct' is no name of a storage account"),
-        ("AccountName=acct;AccountKey=hunter2!", ConfigurationError, "AccountKey of AZURE_CONNECTION_STRING (here): no account key: its 8 characters aren't base64"),
+        ("AccountName=acct;AccountKey=hunter2!", CredentialsError, "AccountKey of AZURE_CONNECTION_STRING (here): no account key: its 8 characters aren't base64"),
         (f"AccountName=acct;AccountKey={KEY};SharedAccessSignature={SAS}", ConfigurationError, "are two logins"),
         (f"DefaultEndpointsProtocol=ftp;AccountName=acct;AccountKey={KEY}", ConfigurationError, "neither https nor http"),
         (f"AccountName=acct;AccountKey={KEY};BlobEndpoint=https://another.blob.core.windows.net", ConfigurationError, "its AccountName is acct, and its BlobEndpoint is that of another"),

@@ -42,7 +42,8 @@ _LOGIN_HINTS: Final = {
     "AuthenticationFailed": "check the account's name and AZURE_STORAGE_KEY (a character lost in copying?), or the SAS token",
     "AuthorizationPermissionMismatch": _ROLES
     + "; a SAS token needs the permissions r, l, and for outputs c, w, d",
-    "AuthorizationFailure": "the account lets nobody in from here: check its firewall and virtual networks, and the SAS token's scope",
+    "AuthorizationFailure": "check the account's firewall and virtual networks, and the SAS token's scope and times;"
+    " of an emulator: the account's name, AZURE_STORAGE_KEY, or the SAS token",
     "AuthorizationServiceMismatch": "the SAS token isn't for blobs: make one whose services hold b",
     "AuthorizationResourceTypeMismatch": "the SAS token lacks a resource type: make one with srt=co",
     "AuthorizationProtocolMismatch": "the SAS token is for https only: use an https endpoint",
@@ -160,6 +161,8 @@ def explained(
     (412, 409 BlobAlreadyExists) means: of a pinned read ``SourceChangedError``, of a write
     ``ConditionFailedError``.
     """
+    if failure.status == 407:
+        return failures.refused_by_proxy(place, failure.status, key)
     kind, message, hint = _meaning(place, failure, key, on_condition)
     return kind(message, hint=hint, connection=place.connection, key=key)
 
@@ -177,7 +180,7 @@ def _meaning(
         _of_code(place, failure, what, said)
         or _of_load(place, failure, what, said)
         or _of_login(place, failure, what, said)
-        or _of_status(place, failure, what, said, on_condition)
+        or _of_status(place, failure, key, what, said, on_condition)
     )
 
 
@@ -233,13 +236,26 @@ def _of_login(place: Place, failure: Failure, what: str, said: str) -> _Meaning 
             ": it isn't valid yet",
             "the SAS token starts later: check its st, and this machine's clock",
         )
+    if place.proxy and not failure.code:
+        hint += f"; it may be the proxy {place.proxy} that refuses: allow the host there"
     message = f"{place.endpoint} refuses the login to {what}{why} ({said}; credentials from {place.login})"
     return CredentialsError, message, hint
 
 
 def _of_status(
-    place: Place, failure: Failure, what: str, said: str, on_condition: type[LightermanError]
+    place: Place,
+    failure: Failure,
+    key: str,
+    what: str,
+    said: str,
+    on_condition: type[LightermanError],
 ) -> _Meaning:
+    if failure.status == 404 and not key:
+        return (
+            BucketMissingError,
+            f"there is no {what} at {place.endpoint} ({said})",
+            "correct the connection's account, endpoint or container",
+        )
     if failure.status == 404:
         return SourceMissingError, f"there is no {what}", ""
     if failure.status in {304, 412} or failure.code in _CONDITION_CODES:

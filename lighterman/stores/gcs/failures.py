@@ -21,7 +21,7 @@ from lighterman.errors import (
     SourceMissingError,
     TransientError,
 )
-from lighterman.stores.failures import Place
+from lighterman.stores.failures import Place, refused_by_proxy
 
 
 class Failure(NamedTuple):
@@ -130,12 +130,14 @@ def explained(
     The error that a failed request is to its caller. ``on_condition`` is what a condition of the request
     (412) means: of a pinned read ``SourceChangedError``, of a write ``ConditionFailedError``.
     """
+    if failure.status == 407:
+        return refused_by_proxy(place, failure.status, key)
     bucket = f"bucket {place.bucket!r} at {place.endpoint}"
     what = f"{key!r} in {bucket}" if key else bucket
     said = f"{failure.status} {failure.reason}".strip()
     kind, message, hint = (
         _of_load(place, failure, what, said)
-        or _of_bucket(failure, bucket, said)
+        or _of_bucket(failure, key, bucket, said)
         or _of_content(failure, what, said)
         or _of_login(place, failure, what, said)
         or _of_status(place, failure, what, said, on_condition)
@@ -156,9 +158,9 @@ def _of_load(place: Place, failure: Failure, what: str, said: str) -> _Meaning |
     return None
 
 
-def _of_bucket(failure: Failure, bucket: str, said: str) -> _Meaning | None:
+def _of_bucket(failure: Failure, key: str, bucket: str, said: str) -> _Meaning | None:
     text = f"{failure.reason} {failure.text}"
-    if failure.status == 404 and _BUCKET.search(text):
+    if failure.status == 404 and (not key or _BUCKET.search(text)):
         hint = "correct the connection's bucket or endpoint, or create the bucket"
         return BucketMissingError, f"there is no {bucket}", hint
     if failure.reason in _PAYER or _PAYS.search(text):
@@ -214,6 +216,8 @@ def _of_login(place: Place, failure: Failure, what: str, said: str) -> _Meaning 
         hint = "the billing account of the bucket's project is closed or disabled: ask its owner"
     else:
         hint = "the login is known but may not do this: grant it roles/storage.objectUser on the bucket"
+    if place.proxy and not failure.reason:
+        hint += f"; it may be the proxy {place.proxy} that refuses: allow the host there"
     kind = TokenRefusedError if failure.status == 401 else CredentialsError
     return kind, message, place.with_mounts(hint)
 

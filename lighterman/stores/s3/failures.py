@@ -153,6 +153,7 @@ def _meaning(
     said = f"{failure.status} {failure.code}".strip()
     return (
         _of_code(failure.code, bucket, what, said)
+        or _of_nowhere(failure, key, bucket, said)
         or _of_region(place, failure, bucket, said)
         or _of_load(place, failure, what, said)
         or _of_login(place, failure, what, said)
@@ -174,6 +175,14 @@ def _of_code(code: str, bucket: str, what: str, said: str) -> _Meaning | None:
     if code in _FULL_CODES:
         return CannotWriteError, f"the store won't take {what} ({said})", ""
     return None
+
+
+def _of_nowhere(failure: Failure, key: str, bucket: str, said: str) -> _Meaning | None:
+    """Of a request to the bucket itself, as a listing, a 404 without its code is of an endpoint that has none."""
+    if failure.status != 404 or failure.code or key:
+        return None
+    hint = "correct the connection's bucket or endpoint: it may be none of S3"
+    return BucketMissingError, f"there is no {bucket} ({said})", hint
 
 
 def _of_region(place: Place, failure: Failure, bucket: str, said: str) -> _Meaning | None:
