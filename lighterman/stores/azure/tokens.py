@@ -5,7 +5,6 @@ knows how each of them is asked for; it is loaded when the first token is needed
 
 import os
 import re
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.clock import Clock, SystemClock
@@ -17,11 +16,11 @@ from lighterman.errors import (
     SlowDownError,
     TransientError,
 )
-from lighterman.log import get_logger
 from lighterman.secret import Secret, scrub_passing
 from lighterman.stores.azure.access import SCOPE, Token
 from lighterman.stores.failures import Place, broken
 from lighterman.stores.network import Network, silence_unverified
+from lighterman.stores.renewal import Lease, Renewed
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo
@@ -74,50 +73,30 @@ class Tokens:
         self._network = network
         self._place = place._replace(endpoint=network.endpoint, proxy=network.proxy_host)
         self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
-        self._token: Token | None = None
-        self._renew_at_seconds = 0.0
+        self._tokens = Renewed(
+            self._fetch,
+            self._clock.wall,
+            again_seconds=AGAIN_SECONDS,
+            connection=place.connection,
+            source=login.source,
+        )
 
     def __call__(self) -> Token:
         """
         ``CredentialsError`` for a login that is refused, or of which a part isn't there; ``TransientError`` for who
         gives tokens not answering; neither while the last token is still good.
         """
-        token, now = self._token, self._clock.wall()
-        if token is not None and now < self._renew_at_seconds:
-            return token
-        is_good = token is not None and now < token.expires_seconds
-        if not self._lock.acquire(blocking=not is_good) and token is not None:
-            return token  # another thread is renewing it
-        try:
-            if self._token is None or self._clock.wall() >= self._renew_at_seconds:
-                self._token = self._renewed(self._token)
-            return self._token
-        finally:
-            self._lock.release()
+        return self._tokens.current()
 
-    def _renewed(self, last: Token | None) -> Token:
+    def _fetch(self) -> Lease[Token]:
         now = self._clock.wall()
-        try:
-            given = self._ask()
-        except LightermanError as error:
-            if last is None or last.expires_seconds <= now:
-                raise
-            self._renew_at_seconds = min(now + AGAIN_SECONDS, last.expires_seconds)
-            get_logger().warning(
-                "credentials.kept",
-                connection=self._place.connection,
-                source=self._login.source,
-                error=error.message,
-            )
-            return last
+        given = self._ask()
         scrub_passing(given.token)  # an error text that quotes a header is masked
         ends = float(given.expires_on)
         half = (ends - now) / 2
         renew = given.refresh_on or ends - min(RENEW_SECONDS, half)
         # One that should be renewed as it comes is asked for again, but not by every request.
-        self._renew_at_seconds = max(renew, now + min(AGAIN_SECONDS, half))
-        return Token(given.token, ends)
+        return Lease(Token(given.token, ends), max(renew, now + min(AGAIN_SECONDS, half)), ends)
 
     def _ask(self) -> "AccessTokenInfo":
         exchange = _Exchange()

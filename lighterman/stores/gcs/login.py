@@ -6,20 +6,19 @@ google-auth's to ask, which is loaded only then; nobody else is asked, and nothi
 import json
 import os
 import socket
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 from lighterman.clock import Clock, SystemClock
 from lighterman.connections.gcs_login import GcsLogin
-from lighterman.errors import ConfigurationError, CredentialsError, LightermanError
-from lighterman.log import get_logger
-from lighterman.secret import MASK, scrub_passing
+from lighterman.errors import ConfigurationError, CredentialsError
+from lighterman.secret import scrub_passing
 from lighterman.stores.failures import Place
 from lighterman.stores.gcs.refusals import refused
 from lighterman.stores.gcs.tokens import Transport
 from lighterman.stores.network import Network
+from lighterman.stores.renewal import Lease, Renewed
 
 EARLY_SECONDS: Final = 225.0
 """A token is renewed this long before its end, as google-auth does it: the metadata server gives a new one
@@ -111,15 +110,6 @@ class Anonymous:
         """There is nothing to let go of."""
 
 
-class _Token(NamedTuple):
-    value: str
-    renew_at_seconds: float
-    ends_at_seconds: float
-
-    def __repr__(self) -> str:
-        return f"Token({MASK})"
-
-
 class Tokens:
     """Tokens that google-auth gets, renewed before they end: by one thread, while the others go on."""
 
@@ -130,81 +120,29 @@ class Tokens:
         self._place = place
         self._clock = clock
         self._transport = Transport(reach, place, is_metadata=login.key_file is None)
-        self._lock = threading.Lock()
         self._credentials: Any = None
-        self._token: _Token | None = None
-        self._fetches = 0
-        """Those that have ended."""
-        self._failed: LightermanError | None = None
-        """The error of the last fetch, if that failed."""
+        self._tokens = Renewed(
+            self._fetch,
+            clock.monotonic,
+            again_seconds=RETRY_SECONDS,
+            connection=place.connection,
+            source=login.source,
+        )
 
     def token(self) -> str:
-        token, now = self._token, self._clock.monotonic()
-        if token is not None and now < token.renew_at_seconds:
-            return token.value
-        if token is None or now >= token.ends_at_seconds:
-            return self._waited_for(token)
-        if not self._lock.acquire(blocking=False):
-            return token.value
-        try:
-            return self._early(token, now)
-        finally:
-            self._lock.release()
+        return self._tokens.current()
 
     def renewed(self, refused_token: str) -> str | None:
-        with self._lock:
-            token = self._token
-            if token is None or token.value == refused_token:
-                token = self._token = self._fetched()
-            return token.value if token.value != refused_token else None
+        return self._tokens.instead_of(refused_token)
 
     def credential(self) -> Credential:
         # Ended at once for obstore, which so asks before each request: what is renewed here, counts there.
         return {"token": self.token(), "expires_at": datetime.now(UTC)}
 
     def close(self) -> None:
-        with self._lock:
-            self._transport.close()
+        self._transport.close()
 
-    def _waited_for(self, seen: _Token | None) -> str:
-        fetches = self._fetches
-        with self._lock:
-            if self._failed is not None and self._fetches != fetches:
-                # What one thread learned while the others waited for it holds for them too.
-                error = self._failed
-                raise type(error)(error.message, hint=error.hint, connection=error.connection)
-            return self._current(seen)
-
-    def _current(self, seen: _Token | None) -> str:
-        if self._token is None or self._token is seen:
-            self._token = self._fetched()
-        return self._token.value
-
-    def _fetched(self) -> _Token:
-        self._failed = None
-        try:
-            return self._fetch()
-        except LightermanError as error:
-            error.connection = error.connection or self._place.connection
-            self._failed = error
-            raise
-        finally:
-            self._fetches += 1
-
-    def _early(self, token: _Token, now: float) -> str:
-        try:
-            return self._current(token)
-        except LightermanError as error:
-            self._token = token._replace(renew_at_seconds=now + RETRY_SECONDS)
-            get_logger().warning(
-                "credentials.kept",
-                connection=self._place.connection,
-                source=self._login.source,
-                error=error.message,
-            )
-            return token.value
-
-    def _fetch(self) -> _Token:
+    def _fetch(self) -> Lease[str]:
         from google.auth.exceptions import GoogleAuthError
 
         self._transport.forget()
@@ -222,7 +160,7 @@ class Tokens:
         now = self._clock.monotonic()
         left = expiry.replace(tzinfo=UTC) - datetime.now(UTC) if expiry else None
         life = max(LEAST_SECONDS, left.total_seconds()) if left else UNSAID_SECONDS
-        return _Token(value, now + life - min(EARLY_SECONDS, life / 2), now + life)
+        return Lease(value, now + life - min(EARLY_SECONDS, life / 2), now + life)
 
     def _load(self) -> Any:
         if self._login.key_file is None:

@@ -90,7 +90,7 @@ class Transport:
 
     def close(self) -> None:
         """Let go of the connections."""
-        for http in self._https.values():
+        for http in list(self._https.values()):
             http.close()
 
     def _http(self, origin: str, host: str) -> Http:

@@ -11,15 +11,10 @@ from gcs_logins import is_token, listing
 from obstore.store import GCSStore
 from servers.faults import Answer, Call
 from servers.gcs import ACCOUNT
-from servers.google_agents import (
-    grant_refusal,
-)
 
 from lighterman.connections.gcs_login import GcsLogins
 from lighterman.connections.model import Bucket, Connection, Mount
 from lighterman.errors import (
-    CredentialsError,
-    LightermanError,
     TransientError,
 )
 from lighterman.secret import MASK, scrub
@@ -99,51 +94,6 @@ def test_threads_that_start_together_ask_once(log_in, key, endpoint):
     for thread in threads:
         thread.join(30)
     assert (16, 1) == (len(found), len(set(found)))
-    assert 1 == len(endpoint.seen())
-
-
-class CountedLock:
-    """A lock that tells how many have come to it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = threading.Condition()
-        self.came = 0
-
-    def __enter__(self) -> None:
-        with self._count:
-            self.came += 1
-            self._count.notify_all()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def wait_for(self, count: int) -> bool:
-        with self._count:
-            return self._count.wait_for(lambda: self.came >= count, 30)
-
-
-def test_threads_that_waited_share_the_refusal(log_in, key, endpoint, monkeypatch):
-    """A refused login isn't asked for again by each of those who waited for the answer."""
-    login = log_in(key)
-    lock = CountedLock()
-    monkeypatch.setattr(login, "_lock", lock)
-    errors: list[LightermanError] = []
-
-    def ask() -> None:
-        with pytest.raises(CredentialsError) as caught:
-            login.token()
-        errors.append(caught.value)
-
-    endpoint.on(is_token, Call(lambda _: lock.wait_for(8)))
-    endpoint.on(is_token, Answer(400, grant_refusal("invalid_grant", "x")), times=None)
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert (8, 1) == (len(errors), len({error.message for error in errors}))
     assert 1 == len(endpoint.seen())
 
 
