@@ -154,7 +154,8 @@ class Store(Protocol):
         """
         Write ``window.size_bytes`` bytes of the object, from its offset ``at``, into the window of an
         open file, never holding more than ``call_memory_bytes``, pinned to ``etag``: ``SourceChangedError``
-        when the object is another by now, ``TransientError`` when fewer bytes came. ``digest`` sees the
+        when the object is another by now, ``TransientError`` when fewer bytes came. A bucket that keeps old
+        versions may still give those of that ETag: whole, and of one object all the same. ``digest`` sees the
         bytes in order. Returns the attributes that came with the bytes, at no further request.
         Zero bytes are a request too, where the store needs one to know the attributes.
         """
