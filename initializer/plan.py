@@ -181,6 +181,10 @@ class _Planner:
                 why = f"{clash.owner[1]!r} goes to the same place"
             yield Refuse(listed.key, why, UntrustedDataError)
             return
+        if path.endswith("/") and listed.size_bytes:
+            why = f"its name is a directory's, and it has {listed.size_bytes} bytes"
+            yield Refuse(listed.key, why, UntrustedDataError)
+            return
         if listed.archived and not path.endswith("/"):
             yield Refuse(
                 listed.key, "it is archived and must be restored first", SourceMissingError

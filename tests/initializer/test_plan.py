@@ -62,7 +62,9 @@ class Tree:
                     self.notes[path] = Placed(action.size_bytes, action.etag, 7)
 
 
-def listed(key, size_bytes=1, etag="e", *, archived=False):
+def listed(key, size_bytes=None, etag="e", *, archived=False):
+    if size_bytes is None:
+        size_bytes = 0 if key.endswith("/") else 1
     return Listed(key, size_bytes, etag, 5.0, archived)
 
 
@@ -110,6 +112,14 @@ def test_markers_are_empty_directories():
         MakeDirectory("/data/full/"),
         fetch("/data/full/x", "p/full/x"),
     ]
+
+
+def test_a_marker_with_content_is_refused():
+    """Nowhere could its bytes be placed, and they aren't dropped in silence; nor those of the prefix's own."""
+    for key, prefix in (("full/", ""), ("p/", "p/")):
+        [refused] = planned(wanted([[listed(key, 18)]], prefix, f"{ROOT}/", 0, 0))
+        assert (Refuse, key, UntrustedDataError) == (type(refused), refused.key, refused.error)
+        assert "18 bytes" in refused.reason
 
 
 def test_what_is_whole_is_kept():

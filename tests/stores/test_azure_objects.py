@@ -152,9 +152,10 @@ def test_a_listing_tells_the_checksum(azure_container, store):
     assert (None, md5) == (store.stat(Key("blocks")).checksum, store.stat(Key("whole")).checksum)
 
 
-def test_stubs_of_directories_are_no_objects(azure_container, store):
+@pytest.mark.parametrize(("name", "value"), [("hdi_isfolder", "true"), ("Hdi_isfolder", "True")])
+def test_stubs_of_directories_are_no_objects(azure_container, store, name, value):
     """Directories of a hierarchical namespace come as empty blobs of their name: they are left out."""
-    azure_container.put("dir", b"", metadata={"hdi_isfolder": "true"})
+    azure_container.put("dir", b"", metadata={name: value})
     azure_container.put("dir/file", b"x")
     azure_container.put("marker/", b"")
 

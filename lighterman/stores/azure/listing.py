@@ -97,4 +97,6 @@ def _is_directory(blob: "Element") -> bool:
     metadata = blob.find("Metadata")
     if metadata is None or not len(metadata):
         return False
-    return any(item.tag.lower() == FOLDER and item.text == "true" for item in metadata)
+    return any(
+        item.tag.lower() == FOLDER and (item.text or "").lower() == "true" for item in metadata
+    )

@@ -293,7 +293,7 @@ class AzureStore:
 
 def _stat(engines: _Engines, key: Key) -> Stat:
     headers = engines.wire.call("HEAD", key).headers
-    if headers.get(f"{META}{listing.FOLDER}") == "true":
+    if headers.get(f"{META}{listing.FOLDER}", "").lower() == "true":
         raise SourceMissingError(
             f"{key!r} is a directory, no object", connection=engines.settings.connection, key=key
         )
