@@ -46,7 +46,7 @@ def _value(value: str | Secret, *, reveal: bool) -> str:
 def _dotenv(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
-    if "'" not in value and "\n" not in value:
+    if not any(mark in value for mark in "'\n\r"):
         return f"'{value}'"
-    escaped = re.sub(r'([\\"$`])', r"\\\1", value).replace("\n", "\\n")
+    escaped = re.sub(r'([\\"$`])', r"\\\1", value).replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'

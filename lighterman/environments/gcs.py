@@ -22,7 +22,16 @@ _CHAIN: Final = (
     "NO_GCE_CHECK",
 )
 """By what google-auth finds its files and the metadata server."""
-_OTHERS: Final = (*GcsNames.CREDENTIALS_FILE, *GcsNames.EMULATOR, "API_ENDPOINT_OVERRIDE")
+_GCSFS_ENDPOINT: Final = "FSSPEC_GCS_ENDPOINT_URL"
+"""gcsfs knows no other, https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration"""
+_GCSFS_EXTENSION: Final = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
+"""On, gcsfs asks Google itself what each bucket is, over gRPC and wherever the endpoint is: for a minute, if in vain."""
+_OTHERS: Final = (
+    *GcsNames.CREDENTIALS_FILE,
+    *GcsNames.EMULATOR,
+    "API_ENDPOINT_OVERRIDE",
+    _GCSFS_ENDPOINT,
+)
 
 
 def add_gcs(
@@ -63,7 +72,8 @@ def _add_place(environment: Environment, login: GcsLogin) -> None:
         if not login.project:  # the SDK wants one, and asks no emulator for it
             environment.add("none", "GOOGLE_CLOUD_PROJECT")
     elif login.endpoint:
-        environment.add(login.endpoint, "API_ENDPOINT_OVERRIDE")
+        environment.add(login.endpoint, "API_ENDPOINT_OVERRIDE", _GCSFS_ENDPOINT)
+        environment.add("false", _GCSFS_EXTENSION)
     elif login.anonymous:
         environment.notes.append(
             "no variable says that requests are unsigned: Client.create_anonymous_client() "

@@ -13,6 +13,11 @@ import sys
 from google.cloud import storage
 print(*(blob.name for blob in storage.Client().list_blobs(sys.argv[1])))
 """
+GCSFS_LISTING = """
+import sys
+from gcsfs import GCSFileSystem
+print(*(path.partition("/")[2] for path in GCSFileSystem().find(sys.argv[1])))
+"""
 AZURE_LISTING = """
 import os, sys
 from azure.storage.blob import ContainerClient
@@ -58,13 +63,19 @@ def gcs_entry(gcs_bucket):
     }
 
 
+@pytest.fixture(params=[GCS_LISTING, GCSFS_LISTING], ids=["sdk", "gcsfs"])
+def listing(request):
+    """A script that lists a bucket with whatever its environment says."""
+    return request.param
+
+
 @pytest.fixture
 def key_text(gcs_bucket):
     """A service account's key file."""
     return json.dumps(gcs_bucket.server.service_account())
 
 
-def test_gcs_with_a_mounted_key(gcs_bucket, gcs_entry, key_text, program_with, tmp_path):
+def test_gcs_with_a_mounted_key(gcs_bucket, gcs_entry, key_text, listing, program_with, tmp_path):
     """The file that is mounted is the one that is named."""
     mount = tmp_path / "secret"
     mount.mkdir()
@@ -72,7 +83,7 @@ def test_gcs_with_a_mounted_key(gcs_bucket, gcs_entry, key_text, program_with, t
     secret = {"secret": {"name": "s", "mountPath": str(mount)}}
     environ = _revealed(program_with(gcs_entry | secret))
     assert str(mount / "any-name.json") == environ["GOOGLE_APPLICATION_CREDENTIALS"]
-    assert ["a/b"] == _child(environ, GCS_LISTING, gcs_bucket.name)
+    assert ["a/b"] == _child(environ, listing, gcs_bucket.name)
 
 
 def test_gcs_with_a_key_in_no_file(gcs_bucket, gcs_entry, key_text, program_with, tmp_path):
@@ -101,13 +112,13 @@ def test_gcs_with_a_key_that_is_named(gcs_bucket, gcs_entry, key_text, program_w
     assert ["a/b"] == _child(environ, GCS_LISTING, gcs_bucket.name)
 
 
-def test_gcs_of_an_emulator(gcs_bucket, gcs_entry, program_with):
+def test_gcs_of_an_emulator(gcs_bucket, gcs_entry, listing, program_with):
     """Without login, at an endpoint of its own."""
     gcs_bucket.grant("roles/storage.objectViewer", "allUsers")
     gcs_entry["options"]["anonymous"] = True
     environ = _revealed(program_with(gcs_entry))
     assert gcs_bucket.endpoint == environ["STORAGE_EMULATOR_HOST"]
-    assert ["a/b"] == _child(environ, GCS_LISTING, gcs_bucket.name)
+    assert ["a/b"] == _child(environ, listing, gcs_bucket.name)
 
 
 @pytest.mark.parametrize(
