@@ -15,8 +15,12 @@ import lighterman
 WAIT_SECONDS = 30
 
 PROGRAM = """
+import signal
 import sys
 import lighterman
+
+# A shell starts what it has in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 call, catalog, local = sys.argv[1:]
 with lighterman.connect("datasets", catalog=catalog, environ={}, stall_seconds=1) as place:
