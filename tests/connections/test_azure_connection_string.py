@@ -96,6 +96,7 @@ def test_a_misspelt_name_is_set_right():
 PIECES = st.sampled_from(
     ["AccountName", "AccountKey", "SharedAccessSignature", "BlobEndpoint", "x"]
 )
+SECRET_PIECES = ("AccountKey", "SharedAccessSignature")
 SECRETS = st.text("ghjkmnpqrstwxyz0123456789+/=&?;% ", min_size=12, max_size=30)
 
 
@@ -108,9 +109,11 @@ def test_whatever_is_pasted_is_read_or_explained(pieces, separator):
     except LightermanError as error:
         said = f"{error.message} {error.hint}"
         assert "\n" not in said
-        for name, value in pieces:
-            if name in ("AccountKey", "SharedAccessSignature"):
-                assert value not in said
+        secret = {value for name, value in pieces if name in SECRET_PIECES}
+        shown = [value for name, value in pieces if name not in SECRET_PIECES]
+        for value in secret:
+            # Drawn values may hold each other: what stands in an account's name is no leak.
+            assert value not in said or any(value in other for other in shown)
 
 
 @given(st.binary(min_size=1, max_size=80))
