@@ -62,6 +62,8 @@ class Settle:
         self._heap: list[tuple[float, int, RelPath]] = []
         self._sequence = 0
         self._live_not_before: dict[RelPath, float] = {}
+        self._live_writing: set[RelPath] = set()
+        """Live paths that were sent while somebody had them open: a rename takes the writer along."""
         self._moved_writing: dict[RelPath, None] = {}
         self._draining = False
         self.overflowed = False
@@ -74,6 +76,7 @@ class Settle:
 
     def closed(self, path: RelPath, now: float) -> None:
         """Closed after writing, touched, or linked: complete as far as its events say."""
+        self._live_writing.discard(path)
         entry = self._entry(path)
         if entry:
             entry.being_written = False
@@ -94,6 +97,7 @@ class Settle:
 
     def arrived(self, path: RelPath, now: float, origin: RelPath | None = None) -> None:
         """Renamed into place, from ``origin`` where that was inside; an open writer comes with it."""
+        self._live_writing.discard(path)
         entry = self._entry(path)
         if entry:
             entry.being_written = origin is not None and origin in self._moved_writing
@@ -108,12 +112,13 @@ class Settle:
         self._moved_writing.pop(path, None)
         directory, _, name = path.rpartition("/")
         entry = self._directories.get(directory, {}).get(name)
-        if entry is None:
-            return
-        if entry.being_written:
+        if path in self._live_writing or (entry is not None and entry.being_written):
+            self._live_writing.discard(path)
             self._moved_writing[path] = None
             if len(self._moved_writing) > _MOVED_KEPT:
                 del self._moved_writing[next(iter(self._moved_writing))]
+        if entry is None:
+            return
         if entry.in_flight:
             self._reset(entry)
         else:
@@ -136,6 +141,7 @@ class Settle:
             return
         if at_rest:
             entry.being_written = False
+            self._live_writing.discard(path)
         if entry.due is None:
             entry.first_event = now
             self._schedule(path, entry, max(now, self._earliest(path)))
@@ -190,6 +196,8 @@ class Settle:
         if self._names.is_live(path):
             patience = max(self._rules.max_delay_seconds, LIVE_PATIENCE * took_seconds)
             self._live_not_before[path] = now + patience
+            if entry.being_written:
+                self._live_writing.add(path)
         entry.failures = 0
         self._rest(path, entry, now)
 

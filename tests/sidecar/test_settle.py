@@ -291,6 +291,19 @@ def test_beyond_its_room_paths_are_left_to_the_reconcile():
     assert (len(settle), settle.overflowed, settle.take_ready(9.0, 9)) == (2, True, ["a", "b"])
 
 
+def test_the_writer_of_a_live_file_goes_with_its_rename(settle):
+    """A file that is open for writing waits for its close, under the name that it has by now."""
+    live = RelPath("d/run.log")
+    settle.writing(live, 0.0)
+    assert settle.take_ready(1.0, 9) == [live]
+    settle.sent(live, 1.0, took_seconds=0.1)
+    settle.gone(live)
+    settle.arrived(A, 1.5, live)
+    assert settle.take_ready(100.0, 9) == []
+    settle.closed(A, 100.0)
+    assert settle.take_ready(101.0, 9) == [A]
+
+
 def test_an_end_that_nobody_took_is_a_mistake(settle):
     """Only what is under way can land."""
     settle.closed(A, 0.0)

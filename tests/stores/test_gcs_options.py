@@ -16,7 +16,7 @@ from lighterman.stores.contract import Attributes, ETag, Key
 
 MIB = 1024 * 1024
 KMS_KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
-OTHER = "other@tests.iam.gserviceaccount.com"
+OTHER = "with-few-rights@tests.iam.gserviceaccount.com"
 
 
 @pytest.fixture
