@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lighterman.connections.model import Bucket, Connection, HostPath, VolumeClaim
+from lighterman.connections.model import Bucket, Connection, HostPath, Options, VolumeClaim
 from lighterman.errors import (
     BucketMissingError,
     CannotWriteError,
@@ -69,6 +69,14 @@ def test_a_volume_without_a_path_is_refused(opened):
     """The catalog is off (78)."""
     with pytest.raises(ConfigurationError, match="mountPath"):
         opened(Connection(name="v", kind="host_path", schema=Bucket("s3://b")))
+
+
+def test_options_of_buckets_are_refused_by_name(opened, root):
+    """Nothing is silently ignored."""
+    schema = HostPath(host_path=str(root), mount_path=str(root))
+    options = Options(storage_class="STANDARD_IA")
+    with pytest.raises(ConfigurationError, match=r"options\.storage_class"):
+        opened(Connection(name="v", kind="host_path", schema=schema, options=options))
 
 
 def test_symlinks_inside_are_followed_and_others_left_out(store, root, tmp_path, get, listed):

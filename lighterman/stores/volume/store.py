@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from lighterman.connections.model import Bucket, Connection
+from lighterman.connections.model import Bucket, Connection, Options
 from lighterman.errors import (
     CannotWriteError,
     ConditionFailedError,
@@ -40,13 +40,21 @@ MOST_PARTS: Final = 10_000
 
 
 def open_volume(connection: Connection) -> "VolumeStore":
-    """The store of a connection whose schema says where it is mounted."""
+    """The store of a connection whose schema says where it is mounted. ``ConfigurationError``."""
     if isinstance(connection.schema, Bucket):
         raise ConfigurationError(
             f"connection {connection.name!r} is a {connection.kind} without a mountPath",
             hint="give its schema a mountPath",
             connection=connection.name,
         )
+    usual = Options()
+    for name in Options.__struct_fields__:
+        if getattr(connection.options, name) != getattr(usual, name):
+            raise ConfigurationError(
+                f"connection {connection.name!r}: a volume can't honour options.{name}",
+                hint="leave it out: options are for buckets",
+                connection=connection.name,
+            )
     return VolumeStore(
         connection.schema.mount_path, connection.name, read_only=connection.schema.read_only
     )
@@ -156,7 +164,14 @@ class VolumeStore:
             if error.errno != errno.ENOTEMPTY:  # a directory that holds something is no object
                 raise writing_failed(error, self._root.where(path)) from error
 
-    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:  # noqa: ARG002  # any
+    def begin(
+        self,
+        key: Key,
+        attributes: Attributes,
+        *,
+        part_bytes: int,  # noqa: ARG002  # any
+        only_if_absent: bool = False,  # noqa: ARG002  # said to finish
+    ) -> str:
         self._writable(key)
         return self._uploads.begin(key, attributes, time.time())
 
@@ -170,12 +185,17 @@ class VolumeStore:
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
         return self._uploads.sent(key, upload_id)
 
-    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    def finish(
+        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+    ) -> ETag:
         path = self._writable(key)
         attributes = self._uploads.describe(key, upload_id).attributes
         with self._root.replacing(path) as file:
             self._uploads.join(key, upload_id, parts, file.descriptor)
-            etag = file.place(attributes.mode, attributes.mtime_ns)
+            place = file.place_if_absent if only_if_absent else file.place
+            etag = place(attributes.mode, attributes.mtime_ns)
+        if etag is None:
+            raise self._is_there(key)
         self._uploads.drop(upload_id)
         return etag
 
