@@ -6,6 +6,7 @@ header), every value that ever became a ``Secret`` is remembered, and ``scrub`` 
 leaves the process.
 """
 
+import os
 import threading
 from typing import Final
 from urllib.parse import quote
@@ -20,6 +21,11 @@ MOST_PASSING: Final = 600
 _passing: dict[str, None] = {}
 """The last ones, the latest last."""
 _passing_guard = threading.Lock()
+os.register_at_fork(  # a child must not wait for a thread of its parent's
+    before=_passing_guard.acquire,
+    after_in_parent=_passing_guard.release,
+    after_in_child=_passing_guard.release,
+)
 
 
 def scrub(text: str) -> str:

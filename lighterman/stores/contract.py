@@ -179,10 +179,13 @@ class Store(Protocol):
         """Delete one object. An absent one is no error."""
         ...
 
-    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:
+    def begin(
+        self, key: Key, attributes: Attributes, *, part_bytes: int, only_if_absent: bool = False
+    ) -> str:
         """
         Open an upload by parts, all of ``part_bytes`` but the last, which may be smaller; returns its id,
         which any process may go on with. The id may be all that it takes: it is never logged.
+        ``only_if_absent`` is said here and to ``finish``: some stores take it with the one, some with the other.
         """
         ...
 
@@ -201,10 +204,12 @@ class Store(Protocol):
         """
         ...
 
-    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    def finish(
+        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+    ) -> ETag:
         """
         Make the object of these parts visible, whole. ``UploadMissingError`` if the upload is no more, or
-        lacks one of them.
+        lacks one of them; ``ConditionFailedError`` with ``only_if_absent`` if the key has an object by now.
         """
         ...
 

@@ -4,6 +4,7 @@ writes of small objects. What differs from cloud to cloud is a ``Dialect``.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from lighterman.errors import (
     TransientError,
 )
 from lighterman.stores.contract import Attributes, Digest, ETag, Key, Window
+from lighterman.stores.keys import obstore_takes
 from lighterman.stores.windows import CHUNK_BYTES, read_window, write_at
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ class Objects:
         self._lock = threading.Lock()
         self._store: ObjectStore | None = None
 
+    def takes(self, key: Key) -> bool:
+        """Whether this can carry the object of that key; else the cloud's own interface must."""
+        return not _is_lost and obstore_takes(key)
+
     def read_into(
         self, key: Key, window: Window, at: int, etag: ETag, digest: Digest | None
     ) -> Attributes:
@@ -191,6 +197,20 @@ class Objects:
 
 
 _environment: Final = threading.Lock()
+_is_lost = False
+"""Whether obstore's threads are another process's: a fork copies none, and a call would wait for them for ever."""
+
+
+def _forked() -> None:
+    global _is_lost  # noqa: PLW0603  # one process has one fork behind it
+    _is_lost = "obstore" in sys.modules
+    _environment.release()
+
+
+# Who forks finds the environment whole, and the lock free.
+os.register_at_fork(
+    before=_environment.acquire, after_in_parent=_environment.release, after_in_child=_forked
+)
 
 
 @contextmanager

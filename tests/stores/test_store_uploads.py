@@ -11,6 +11,7 @@ import pytest
 from servers.buckets import place_of
 
 from lighterman.errors import (
+    ConditionFailedError,
     SourceChangedError,
     SourceMissingError,
     TransientError,
@@ -298,6 +299,35 @@ def test_the_etag_of_a_part_can_be_told_or_is_not_told(store, kind, files, send)
 
     told = store.part_etag(part_window(window, 1))
     assert (None if kind == "volume" else part.etag) == told
+
+
+def test_an_upload_that_must_not_replace_ends_where_nothing_is(store, files, send, get):
+    """Make the object of these parts visible: with ``only_if_absent``, where the key has none."""
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES, only_if_absent=True)
+    parts = send("big", upload_id, files.of(CONTENT))
+
+    etag = store.finish(Key("big"), upload_id, parts, only_if_absent=True)
+
+    assert store.stat(Key("big")).etag == etag
+    assert CONTENT == get("big")
+
+
+def test_an_upload_that_must_not_replace_never_does(store, kind, files, put, send, get):
+    """``ConditionFailedError`` with ``only_if_absent`` if the key has an object by now."""
+    upload_id = store.begin(Key("big"), GIVEN, part_bytes=PART_BYTES, only_if_absent=True)
+    parts = send("big", upload_id, files.of(CONTENT))
+    put("big", b"somebody else's")
+
+    if (
+        kind == "rgw"
+    ):  # Ceph 16 ignores the condition of a Complete: an exception of that server alone
+        store.finish(Key("big"), upload_id, parts, only_if_absent=True)
+        assert CONTENT == get("big")
+        return
+    with pytest.raises(ConditionFailedError) as caught:
+        store.finish(Key("big"), upload_id, parts, only_if_absent=True)
+    assert ("big", store.connection) == (caught.value.key, caught.value.connection)
+    assert b"somebody else's" == get("big")
 
 
 def test_an_upload_of_many_parts_is_listed_whole(store, kind, files):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from lighterman.errors import LightermanError, SourceChangedError, SourceMissingError
+from lighterman.errors import ConditionFailedError, LightermanError, SourceMissingError
 from lighterman.stores import metadata
 from lighterman.stores.azure import failures
 from lighterman.stores.azure.access import API_VERSION, Access
@@ -87,11 +87,13 @@ class Client:
         attributes: Attributes,
         *,
         checksum: Checksum | None = None,
+        only_if_absent: bool = False,
     ) -> ETag:
         """
         Make the object of these blocks; once more, when the answer was lost, of those that it has by then.
         ``UploadMissingError`` if one isn't there.
         """
+        from azure.core import MatchConditions
         from azure.storage.blob import BlobBlock, ContentSettings, StandardBlobTier
 
         settings = self._settings
@@ -99,6 +101,8 @@ class Client:
         content_md5 = bytearray.fromhex(checksum.partition(":")[2]) if checksum else None
         content = ContentSettings(content_type=attributes.content_type, content_md5=content_md5)
         extras = self._scope()
+        if only_if_absent:
+            extras["match_condition"] = MatchConditions.IfMissing
         if settings.tier:
             extras["standard_blob_tier"] = StandardBlobTier(settings.tier)
         if settings.tags:
@@ -148,7 +152,7 @@ class Client:
             if error.status_code is None:
                 raise failures.broken(place, str(error), key) from error
             raise failures.explained(
-                place, _failure(error), key, on_condition=SourceChangedError
+                place, _failure(error), key, on_condition=ConditionFailedError
             ) from error
         except TypeError as error:
             # The SDK stumbles over XML that has no message, as gateways on the way may answer.
@@ -156,7 +160,7 @@ class Client:
             if answer is None:
                 raise
             raise failures.explained(
-                place, _failure(answer), key, on_condition=SourceChangedError
+                place, _failure(answer), key, on_condition=ConditionFailedError
             ) from answer
         except AzureError as error:
             inner = error.inner_exception

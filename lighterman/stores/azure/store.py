@@ -33,7 +33,6 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
-from lighterman.stores.keys import obstore_takes
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.transfer.settings import TransferSettings
 
@@ -146,7 +145,7 @@ class AzureStore:
         digest: Digest | None = None,
     ) -> Attributes:
         def read(engines: _Engines) -> Attributes:
-            engine = engines.objects if obstore_takes(key) else engines.wire
+            engine = engines.objects if engines.objects.takes(key) else engines.wire
             try:
                 return engine.read_into(key, window, at, etag, digest)
             except SourceChangedError:
@@ -161,7 +160,7 @@ class AzureStore:
         check_writable(key, self.connection)
 
         def put(engines: _Engines) -> ETag:
-            is_plain = not engines.settings.write_headers and obstore_takes(key)
+            is_plain = not engines.settings.write_headers and engines.objects.takes(key)
             engine = (
                 engines.objects
                 if is_plain and window.size_bytes <= MOST_PUT_BYTES
@@ -199,7 +198,14 @@ class AzureStore:
 
         self._with_login(delete)
 
-    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:  # noqa: ARG002  # blocks may differ
+    def begin(
+        self,
+        key: Key,
+        attributes: Attributes,
+        *,
+        part_bytes: int,  # noqa: ARG002  # blocks may differ
+        only_if_absent: bool = False,  # noqa: ARG002  # said to finish
+    ) -> str:
         check_writable(key, self.connection)
         return self._with_login(lambda engines: uploads.begin(engines.client(), key, attributes))
 
@@ -213,9 +219,13 @@ class AzureStore:
             lambda engines: uploads.sent_parts(engines.client(), key, upload_id)
         )
 
-    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    def finish(
+        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+    ) -> ETag:
         return self._with_login(
-            lambda engines: uploads.finish(engines.client(), key, upload_id, parts)
+            lambda engines: uploads.finish(
+                engines.client(), key, upload_id, parts, only_if_absent=only_if_absent
+            )
         )
 
     def abandon(self, key: Key, upload_id: str) -> None:

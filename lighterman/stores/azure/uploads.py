@@ -50,7 +50,14 @@ def sent_parts(client: Client, key: Key, upload_id: str) -> list[Part]:
     return [newest[number][1] for number in sorted(newest)]
 
 
-def finish(client: Client, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+def finish(
+    client: Client,
+    key: Key,
+    upload_id: str,
+    parts: list[Part],
+    *,
+    only_if_absent: bool = False,
+) -> ETag:
     waiting = {
         Part(block.number, ETag(block.md5), size_bytes): block.name
         for block, size_bytes in _of_open(client, key, upload_id)
@@ -64,7 +71,7 @@ def finish(client: Client, key: Key, upload_id: str, parts: list[Part]) -> ETag:
                 key=key,
             )
         names.append(waiting[part])
-    return client.commit(key, names, blocks.attributes_in(upload_id))
+    return client.commit(key, names, blocks.attributes_in(upload_id), only_if_absent=only_if_absent)
 
 
 def abandon(client: Client, key: Key, upload_id: str) -> None:

@@ -46,7 +46,14 @@ class _Transport:
         return _Reply(answer.status, answer.headers, answer.body)
 
 
-def begin(wire: Wire, settings: GcsSettings, key: Key, attributes: Attributes) -> str:
+def begin(
+    wire: Wire,
+    settings: GcsSettings,
+    key: Key,
+    attributes: Attributes,
+    *,
+    only_if_absent: bool = False,
+) -> str:
     """
     Path and query of a new session's URI. Not its host: behind a proxy or a private endpoint a server may
     know itself by another name than the one that leads there.
@@ -59,6 +66,7 @@ def begin(wire: Wire, settings: GcsSettings, key: Key, attributes: Attributes) -
     uri = blob.create_resumable_upload_session(
         content_type=attributes.content_type or "application/octet-stream",
         predefined_acl=settings.acl,
+        if_generation_match=0 if only_if_absent else None,
         checksum=None,
         retry=None,
     )

@@ -33,7 +33,6 @@ from lighterman.stores.gcs.resources import STAT_FIELDS, Page, Resource, resourc
 from lighterman.stores.gcs.settings import GcsSettings, configured, network_to
 from lighterman.stores.gcs.uploads import LIMITS, Uploads, combined
 from lighterman.stores.gcs.wire import Wire
-from lighterman.stores.keys import obstore_takes
 from lighterman.stores.network import Network
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.windows import read_window
@@ -127,7 +126,7 @@ class GcsStore:
         digest: Digest | None = None,
     ) -> Attributes:
         def read(engines: _Engines) -> Attributes:
-            if not obstore_takes(key):
+            if not engines.objects.takes(key):
                 return _read_odd(engines, key, window, at, etag, digest)
             try:
                 return engines.objects.read_into(key, window, at, etag, digest)
@@ -147,7 +146,7 @@ class GcsStore:
         def put(engines: _Engines) -> ETag:
             settings = engines.settings
             is_plain = not (settings.acl or settings.kms_key or settings.anonymous)
-            if is_plain and obstore_takes(key) and window.size_bytes <= MOST_PUT_BYTES:
+            if is_plain and engines.objects.takes(key) and window.size_bytes <= MOST_PUT_BYTES:
                 return _put_small(engines, key, window, attributes, only_if_absent=only_if_absent)
             return writes.put(
                 engines.wire, settings, key, window, attributes, only_if_absent=only_if_absent
@@ -172,10 +171,14 @@ class GcsStore:
 
         self._with_login(delete)
 
-    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:
+    def begin(
+        self, key: Key, attributes: Attributes, *, part_bytes: int, only_if_absent: bool = False
+    ) -> str:
         check_name(key, self.connection)
         path = self._with_login(
-            lambda engines: sessions.begin(engines.wire, engines.settings, key, attributes)
+            lambda engines: sessions.begin(
+                engines.wire, engines.settings, key, attributes, only_if_absent=only_if_absent
+            )
         )
         return self._uploads.begun(path, part_bytes)
 
@@ -185,7 +188,14 @@ class GcsStore:
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
         return self._uploads.sent_parts(self._engines.wire, key, upload_id)
 
-    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    def finish(
+        self,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool = False,  # noqa: ARG002  # a session has it from its beginning
+    ) -> ETag:
         return self._with_login(
             lambda engines: self._uploads.finish(engines.wire, key, upload_id, parts)
         )

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from lighterman.errors import LightermanError, SourceChangedError, SourceMissingError
+from lighterman.errors import (
+    ConditionFailedError,
+    LightermanError,
+    SourceChangedError,
+    SourceMissingError,
+)
 from lighterman.stores.contract import Digest, ETag, Key, Window
 from lighterman.stores.gcs import failures
 from lighterman.stores.gcs.keys import quoted
@@ -108,9 +113,11 @@ class Wire:
         return Answer(response.status, response.headers, content)
 
     def explained(self, answer: Answer, key: str) -> LightermanError:
-        """The error that a refused answer is."""
+        """The error that a refused answer to a session is."""
         failure = failures.from_answer(answer.status, answer.body)
-        return failures.explained(self._settings.place, failure, key)
+        return failures.explained(
+            self._settings.place, failure, key, on_condition=ConditionFailedError
+        )
 
     def close(self) -> None:
         self._http.close()

@@ -28,7 +28,6 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
-from lighterman.stores.keys import obstore_takes
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3 import etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
@@ -163,7 +162,7 @@ class S3Store:
         digest: Digest | None = None,
     ) -> Attributes:
         def read(engines: _Engines) -> Attributes:
-            if not obstore_takes(key) or engines.settings.customer_key_headers:
+            if not engines.objects.takes(key) or engines.settings.customer_key_headers:
                 return engines.wire.read_into(key, window, at, etag, digest)
             return engines.objects.read_into(key, window, at, etag, digest)
 
@@ -174,7 +173,7 @@ class S3Store:
     ) -> ETag:
         def put(engines: _Engines) -> ETag:
             plain = not engines.settings.write_kwargs
-            if plain and obstore_takes(key) and window.size_bytes <= MOST_PUT_BYTES:
+            if plain and engines.objects.takes(key) and window.size_bytes <= MOST_PUT_BYTES:
                 return engines.objects.put(key, window, attributes, only_if_absent=only_if_absent)
             return uploads.put(
                 engines.client(),
@@ -223,7 +222,14 @@ class S3Store:
 
         self._with_login(delete)
 
-    def begin(self, key: Key, attributes: Attributes, *, part_bytes: int) -> str:  # noqa: ARG002  # S3 sees
+    def begin(
+        self,
+        key: Key,
+        attributes: Attributes,
+        *,
+        part_bytes: int,  # noqa: ARG002  # S3 sees
+        only_if_absent: bool = False,  # noqa: ARG002  # said to finish
+    ) -> str:
         return self._with_login(lambda engines: uploads.begin(engines.client(), key, attributes))
 
     def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
@@ -236,10 +242,14 @@ class S3Store:
             lambda engines: uploads.sent_parts(engines.client(), key, upload_id)
         )
 
-    def finish(self, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+    def finish(
+        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+    ) -> ETag:
         def finish(engines: _Engines) -> ETag:
             try:
-                made = uploads.finish(engines.client(), key, upload_id, parts)
+                made = uploads.finish(
+                    engines.client(), key, upload_id, parts, only_if_absent=only_if_absent
+                )
             except SlowDownError:
                 raise
             except TransientError:

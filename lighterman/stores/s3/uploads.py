@@ -91,14 +91,25 @@ def sent_parts(client: Client, key: Key, upload_id: str) -> list[Part]:
         marker = answer["NextPartNumberMarker"]
 
 
-def finish(client: Client, key: Key, upload_id: str, parts: list[Part]) -> ETag:
+def finish(
+    client: Client,
+    key: Key,
+    upload_id: str,
+    parts: list[Part],
+    *,
+    only_if_absent: bool = False,
+) -> ETag:
     """The object's ETag; ``""`` where the store doesn't tell it here (Ceph)."""
     listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in sorted(parts)]
     answer = _of_upload(
         client,
         "CompleteMultipartUpload",
         key,
-        {"UploadId": upload_id, "MultipartUpload": {"Parts": listed}},
+        {
+            "UploadId": upload_id,
+            "MultipartUpload": {"Parts": listed},
+            **({"IfNoneMatch": "*"} if only_if_absent else {}),
+        },
     )
     return _bare(answer.get("ETag") or "")
 
@@ -201,7 +212,7 @@ def _of_upload(
     client: Client, operation: str, key: Key, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     try:
-        return client.call(operation, key, parameters)
+        return client.call(operation, key, parameters, on_condition=ConditionFailedError)
     except SourceMissingError as error:  # as Ceph says it
         raise UploadMissingError(
             f"the store knows no such upload of {key!r}", connection=error.connection, key=key
