@@ -135,6 +135,13 @@ def test_a_web_identity_without_its_token_is_said(connect, proxy, opened, tmp_pa
         list(opened(connect(env)).pages(""))
 
     assert caught.value.hint
+    assert f"{tmp_path}/not-there: No such file" in caught.value.message
+
+
+def test_a_profile_that_is_nowhere_is_named(connect, opened):
+    """Credentials are missing (77): which profile."""
+    with pytest.raises(CredentialsError, match="there is no profile 'vault'"):
+        list(opened(connect({"AWS_PROFILE": "vault"})).pages(""))
 
 
 @pytest.mark.parametrize("engine", ["list", "write", "begin"])

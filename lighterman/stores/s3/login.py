@@ -158,7 +158,7 @@ class _Chain:
                 asked = str(error.kwargs.get("endpoint_url") or place.endpoint).rstrip("/")
                 raise broken(place._replace(endpoint=asked), str(error)) from error
             raise CredentialsError(
-                f"no credentials came from {self._login.source} ({type(error).__name__})",
+                f"no credentials came from {self._login.source} ({_reason(error)})",
                 hint=place.with_mounts(
                     "check the profile, the role's token file, or the pod's service account"
                 ),
@@ -282,3 +282,14 @@ def _session_of(credentials: Any) -> "botocore.session.Session":
     session = Session()
     session.register_component("credential_provider", CredentialResolver([Given()]))
     return session
+
+
+def _reason(error: Exception) -> str:
+    """What lacks, by its name where that is no secret. A program's own words might hold one."""
+    from botocore.exceptions import ProfileNotFound
+
+    if isinstance(error, ProfileNotFound):
+        return f"there is no profile {error.kwargs['profile']!r}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return type(error).__name__
