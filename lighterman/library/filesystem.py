@@ -1,7 +1,8 @@
 """``get_fs``: a connection as an fsspec filesystem, for those who read and write in place."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lighterman import log
@@ -46,9 +47,7 @@ def get_fs(
     environ = os.environ if environ is None else environ
     flag = None if catalog is None else os.fspath(catalog)
     connection = find_connection(flag, environ)(name_or_uri)
-    opened = _opened(
-        connection, environ, asynchronous=asynchronous, use_listings_cache=use_listings_cache
-    )
+    open_one = _opener(connection)
     from lighterman.library.rooted import ConnectionFileSystem
 
     again = {
@@ -56,16 +55,19 @@ def get_fs(
         "catalog": flag,
         "use_listings_cache": use_listings_cache,
     }
-    return ConnectionFileSystem(opened, (name_or_uri, again) if ambient else None)
+    return ConnectionFileSystem(
+        partial(
+            open_one,
+            connection,
+            environ,
+            asynchronous=asynchronous,
+            use_listings_cache=use_listings_cache,
+        ),
+        (name_or_uri, again) if ambient else None,
+    )
 
 
-def _opened(
-    connection: Connection,
-    environ: Mapping[str, str],
-    *,
-    asynchronous: bool,
-    use_listings_cache: bool,
-) -> "Opened":
+def _opener(connection: Connection) -> "Callable[..., Opened]":
     try:
         match connection.kind:
             case "s3":
@@ -82,6 +84,4 @@ def _opened(
             hint="pip install 'lighterman[fsspec]'",
             connection=connection.name,
         ) from error
-    return open_one(
-        connection, environ, asynchronous=asynchronous, use_listings_cache=use_listings_cache
-    )
+    return open_one

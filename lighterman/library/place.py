@@ -4,12 +4,14 @@ an init, an upload a sync; they are imported with the first of each.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from lighterman import log
 from lighterman.connections.catalog import find_connection
+from lighterman.connections.model import Connection
 from lighterman.errors import ConfigurationError, UntrustedDataError
 from lighterman.library.line import PART_THREADS, Line
 from lighterman.library.told import Entry, Transferred
@@ -49,7 +51,18 @@ def connect(
     if workers < 1:
         raise ConfigurationError(f"workers={workers}: nobody would work", hint="give 1 or more")
     log.to_standard_logging()
-    environ = os.environ if environ is None else environ
+    again = None
+    if environ is None:
+        environ = os.environ
+        again = partial(
+            connect,
+            name_or_uri,
+            catalog=catalog,
+            workers=workers,
+            memory_bytes=memory_bytes,
+            retry_seconds=retry_seconds,
+            stall_seconds=stall_seconds,
+        )
     connection = find_connection(None if catalog is None else os.fspath(catalog), environ)(
         name_or_uri
     )
@@ -58,8 +71,14 @@ def connect(
         retry_seconds=retry_seconds,
         stall_seconds=stall_seconds,
     )
+    return Place(partial(_line, connection, environ, settings, workers), again)
+
+
+def _line(
+    connection: Connection, environ: Mapping[str, str], settings: TransferSettings, workers: int
+) -> Line:
     store = open_store(connection, environ, settings, concurrency=workers + PART_THREADS)
-    return Place(Line(connection, environ, store, settings, workers))
+    return Line(connection, environ, store, settings, workers)
 
 
 def _budget_bytes(asked: int | None) -> int:
@@ -80,14 +99,22 @@ def _budget_bytes(asked: int | None) -> int:
 class Place:
     """
     One opened connection. Every path in it is relative to the connection's own root, with ``/``, and exact:
-    the directory ``model`` is never ``model-hf``. Safe to share among threads. Close it, or use it as a
-    context; after that it raises ``ValueError``.
+    the directory ``model`` is never ``model-hf``. Safe to share among threads, and with forked processes, in
+    each of which it is opened anew at the first call. Pickled, it takes its connection's name along, never its
+    login. Close it, or use it as a context; after that it raises ``ValueError``.
 
     What goes wrong is a :class:`lighterman.LightermanError` that says what, where, and how to mend it.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line: Line | None = line
+    def __init__(
+        self, open_line: Callable[[], Line], again: "Callable[[], Place] | None" = None
+    ) -> None:
+        line = open_line()
+        self._open_line = open_line
+        self._again = again
+        # A forked process leaves its parent's line alone: sockets, locks and threads of it are the parent's.
+        self._lines = {os.getpid(): line}
+        self._is_closed = False
         self.name = line.connection.name
         """The connection's name, or the URI without what is secret in it."""
 
@@ -170,15 +197,17 @@ class Place:
 
     def close(self) -> None:
         """Let go of sockets and threads."""
-        if self._line is not None:
-            self._line.store.close()
-            self._line = None
+        self._is_closed = True
+        line = self._lines.pop(os.getpid(), None)
+        if line is not None:
+            line.store.close()
 
     @property
     def _opened(self) -> Line:
-        if self._line is None:
+        if self._is_closed:
             raise ValueError(f"the place {self.name!r} is closed")
-        return self._line
+        process = os.getpid()
+        return self._lines.get(process) or self._lines.setdefault(process, self._open_line())
 
     def __enter__(self) -> Self:
         return self
@@ -192,7 +221,15 @@ class Place:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Place {self.name!r}{'' if self._line else ', closed'}>"
+        return f"<Place {self.name!r}{', closed' if self._is_closed else ''}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._again is None:
+            raise TypeError(
+                "a place whose login came from a given environ isn't pickled: "
+                "call connect in the other process"
+            )
+        return self._again, ()
 
 
 def _safe(key: str) -> str:

@@ -1,11 +1,12 @@
 """A filesystem with a connection's root for its own."""
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
-from fsspec.asyn import sync
+from fsspec.asyn import get_loop, sync
 from fsspec.implementations.dirfs import DirFileSystem
 
 
@@ -28,15 +29,39 @@ class ConnectionFileSystem(DirFileSystem):  # type: ignore[misc]  # fsspec has n
 
     cachable = False
 
-    def __init__(self, opened: Opened, again: tuple[str, dict[str, Any]] | None) -> None:
+    def __init__(
+        self, open_one: Callable[[], Opened], again: tuple[str, dict[str, Any]] | None
+    ) -> None:
+        opened = open_one()
+        self._open_one = open_one
+        # A forked process leaves its parent's alone: sockets, locks and the event loop are the parent's.
+        self._by_process = {os.getpid(): opened}
         super().__init__(
             path=opened.root,
             fs=opened.fs,
             asynchronous=getattr(opened.fs, "asynchronous", False),
             skip_instance_cache=True,
         )
-        self._opened = opened
         self._again = again
+
+    @property
+    def _opened(self) -> Opened:
+        process = os.getpid()
+        found = self._by_process.get(process)
+        return found or self._by_process.setdefault(process, self._open_one())
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The filesystem of the kind itself, whose paths begin with the bucket."""
+        return self._opened.fs
+
+    @fs.setter
+    def fs(self, fs: AbstractFileSystem) -> None:
+        """DirFileSystem would keep it: it is the one that was opened."""
+
+    @property
+    def loop(self) -> Any:
+        return self.fs.loop if self.fs.async_impl else get_loop()
 
     async def set_session(self, *arguments: Any, **options: Any) -> Any:
         """Open the session, where the kind has one, before the first request does it."""
