@@ -12,7 +12,7 @@ PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
 PYTEST := .venv/bin/python -m pytest
 LOCKED := --require-hashes --only-binary :all:
 UV := build/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
-	--generate-hashes --upgrade --custom-compile-command 'make lock'
+	--generate-hashes --no-strip-extras --upgrade --custom-compile-command 'make lock'
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
