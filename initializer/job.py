@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +21,9 @@ from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed
 from initializer.verify import Checksums
 from lighterman.connections.model import Connection, HostPath
-from lighterman.errors import DeadlineError
 from lighterman.log import get_logger
 from lighterman.stores import open_store
+from lighterman.transfer.aside import in_a_thread
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
@@ -32,7 +31,6 @@ from lighterman.transfer.retry import Attempts
 if TYPE_CHECKING:
     from lighterman.command import Context
 
-_LOOK_SECONDS: Final = 0.5
 _WORKER_BYTES: Final = 1024 * 1024
 """What a thread and its socket take beside the buffers of the budget, generously (measured: 0.4 MiB)."""
 _STOPPED: Final = "start it again on the same volume: it goes on from here"
@@ -43,36 +41,15 @@ def carry_out(entries: Sequence[Entry], context: Context, opened: Opened | None 
     Bring all entries; from the store that is ``opened`` already, where there is one and all are of it.
     Told to stop, this returns soon whatever a server does, with ``DeadlineError``.
     """
-    in_a_thread(_Job(entries, context, opened).run, context)
-
-
-def in_a_thread(work: Callable[[], None], context: Context) -> None:
-    """
-    ``work()`` in a thread of its own, since a thread that is inside a store's request hears no signal. An
-    exception that comes from without (Ctrl-C, where nobody handles it) tells the work to stop.
-    """
-    ended = threading.Event()
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=run, name="init", daemon=True).start()
-    try:
-        while not context.clock.wait(_LOOK_SECONDS, ended):
-            if context.stop.is_set() and not context.clock.wait(HALT_SECONDS + 1, ended):
-                raise DeadlineError("told to stop while a request hung", hint=_STOPPED)
-    except KeyboardInterrupt:
-        context.stop.set()
-        context.clock.wait(HALT_SECONDS + 1, ended)
-        raise
-    if errors:
-        raise errors[0]
+    job = _Job(entries, context, opened)
+    in_a_thread(
+        job.run,
+        name="init",
+        clock=context.clock,
+        stop=context.stop,
+        halt_seconds=HALT_SECONDS + 1,
+        hint=_STOPPED,
+    )
 
 
 class _Job:

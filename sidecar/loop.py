@@ -68,12 +68,12 @@ class Loop:
         self._handlers.setdefault(number, signal.signal(number, handler))
 
     def dismiss(self) -> None:
-        """
-        For a process that goes on without this loop, once nothing is under way: its threads end, and the
-        pipe is closed.
-        """
+        """For a process that goes on without this loop: its threads end with what they are at."""
         for dismissal in self._dismissals:
             dismissal()
+
+    def close(self) -> None:
+        """Once they are dismissed and nothing is under way: the threads are waited for, the pipe is closed."""
         for thread in self._threads:
             thread.join()
         os.close(self._reader)
@@ -141,6 +141,7 @@ class Pool:
         self._threads = threads
         self._started = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._is_halted = False
         self.busy = 0
         """Pieces of work that were submitted and have not ended."""
 
@@ -157,6 +158,9 @@ class Pool:
             then(end)
 
         def run() -> None:
+            if self._is_halted:
+                self._loop.post(self._drop)
+                return
             end = _end_of(work)
             self._loop.post(lambda: ended(end))
 
@@ -166,6 +170,13 @@ class Pool:
             name = f"upload-{self._started}"
             self._loop.start_thread(name, self._serve, dismissal=lambda: self._queue.put(None))
         self._queue.put(run)
+
+    def halt(self) -> None:
+        """What has not begun never begins, and nobody is told of it."""
+        self._is_halted = True
+
+    def _drop(self) -> None:
+        self.busy -= 1
 
     def _serve(self) -> None:
         while (run := self._queue.get()) is not None:

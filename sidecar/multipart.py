@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from lighterman.clock import Clock
 from lighterman.errors import (
+    DeadlineError,
     LightermanError,
     Retry,
     SourceChangedError,
@@ -156,6 +157,8 @@ class Multipart:
         shipment.plan(sum(span.size_bytes for span in missing))
 
         def send(span: Span) -> None:
+            if self._attempts.is_stopped:
+                raise DeadlineError(f"told to stop before all of {key!r} was sent", key=key)
             window = Window(output.descriptor, span.start, span.size_bytes)
 
             def attempt() -> Part:

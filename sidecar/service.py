@@ -170,6 +170,7 @@ class Service:
     def close(self) -> None:
         """Let go of the watches and of what waits for another attempt."""
         self._stop.set()
+        self._pool.halt()
         self._reconciler.abandon()
         if self._events:
             self._events.close()
@@ -344,12 +345,14 @@ class Service:
 
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
+        self._pool.halt()
         is_main_running = self._end.is_main_running
         if self._end.main:
             self._end.main.kill()
         missing = self._dispatch.missing()
         for path in missing[:MOST_NAMED]:
             self._name_missing(path, DeadlineError.kind, "not in the bucket when time was over")
+        self._tally.close()
         said = (
             "a second signal said now"
             if self._end.stop_now

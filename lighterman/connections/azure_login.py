@@ -1,7 +1,8 @@
 """
 The login of an Azure connection, found in its sources at one moment, and the account that it is for. Account,
 key, signature, principal come from one source, the first that has any of them: mounted files, the connection's
-own env, the process environment; without any of them workload identity and managed identity, as the pod has them.
+own env, the variables of a secret that isn't mounted, the process environment; without any of them workload
+identity and managed identity, as the pod has them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,6 +44,7 @@ from lighterman.connections.sources import (
     from_files,
     url_of,
 )
+from lighterman.connections.unmounted import from_variables, not_mounted
 from lighterman.connections.uri import BucketPath, parse_bucket
 from lighterman.errors import ConfigurationError
 from lighterman.secret import Secret
@@ -75,6 +77,8 @@ class AzureLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Who gives tokens, as https URL without a slash at its end."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
 
     @property
     def described(self) -> str:
@@ -111,22 +115,38 @@ def resolve(
     or contradicts another; both name the source and the key, never a secret.
     """
     files = from_files(mounts, _renamed(found), LOGIN_NAMES)
-    explicit = [files, from_env(connection, AZURE_NAMES)]
+    own = from_env(connection, AZURE_NAMES)
+    listed = from_variables(connection, environ, AZURE_NAMES)
+    explicit = [files, own, listed]
     ambient = from_environ(environ, AZURE_NAMES)
     sources = [*explicit, ambient]
     way = anonymous() if connection.options.anonymous else first_way(explicit, ambient)
-    needs_none = connection.options.anonymous or way.fields["source"] == files.name
+    source = way.fields["source"]
+    if source == own.name:
+        _check_apart(own, listed)
+    needs_none = connection.options.anonymous or source == files.name
     empty = () if needs_none else tuple(mount.mount_path or "" for mount in mounts)
-    account, endpoint = _place(connection, way, sources)
+    is_of_secret = needs_none or source == listed.name
+    unmounted = () if is_of_secret else not_mounted(connection, environ)
+    account, endpoint = _place(connection, way, sources, unmounted)
     login = AzureLogin(
         account=account,
         endpoint=endpoint,
         authority=_authority(sources),
         empty_mounts=empty,
+        unmounted=unmounted,
         **way.fields,  # type: ignore[arg-type]  # fields of AzureLogin, by their names
     )
     _check_login(login, way.setting)
     return login
+
+
+def _check_apart(own: Source, listed: Source) -> None:
+    if any(listed.first(names) for names in LOGIN_NAMES):
+        raise ConfigurationError(
+            f"a login is said twice, in the {own.name} and in the {listed.name}",
+            hint="keep one of them",
+        )
 
 
 def _renamed(found: dict[str, Found]) -> dict[str, Found]:
@@ -140,7 +160,9 @@ def _renamed(found: dict[str, Found]) -> dict[str, Found]:
     return zenml | {name: entry for name, entry in found.items() if name not in names}
 
 
-def _place(connection: Connection, way: Way, sources: Iterable[Source]) -> tuple[str, str]:
+def _place(
+    connection: Connection, way: Way, sources: Iterable[Source], unmounted: tuple[str, ...]
+) -> tuple[str, str]:
     """The account and its endpoint: the connection's own word, then the login's, then that of any source."""
     place = _bucket(connection)
     endpoint = _endpoint(connection, place, way)
@@ -158,7 +180,7 @@ def _place(connection: Connection, way: Way, sources: Iterable[Source]) -> tuple
     if not said and way.setting is None:
         said += [one for source in sources for one in accounts_of(source)]
     if not said:
-        _fail_no_account(way)
+        _fail_no_account(way, unmounted)
     account = said[0].value
     if endpoint:
         return account, with_account(endpoint.value, account)
@@ -190,12 +212,17 @@ def _check_same(what: str, one: Said, other: Said) -> None:
         )
 
 
-def _fail_no_account(way: Way) -> NoReturn:
+def _fail_no_account(way: Way, unmounted: tuple[str, ...]) -> NoReturn:
     if way.setting is not None:
         fail_without(way.setting, AzureNames.ACCOUNT)
     raise ConfigurationError(
         "nothing names the storage account",
-        hint="write schema.bucket as wasbs://CONTAINER@ACCOUNT.blob.core.windows.net, or set AZURE_STORAGE_ACCOUNT",
+        hint="; ".join(
+            (
+                "write schema.bucket as wasbs://CONTAINER@ACCOUNT.blob.core.windows.net, or set AZURE_STORAGE_ACCOUNT",
+                *unmounted,
+            )
+        ),
     )
 
 

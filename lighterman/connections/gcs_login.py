@@ -1,7 +1,7 @@
 """
 The login of a GCS connection, found in its sources at one moment. The credentials come from one source, the
-first that has any: mounted files, the connection's own env, the process environment, the SDK's own chain
-(gcloud's application default credentials, then the metadata server). Project, scopes, endpoint and CA merge,
+first that has any: mounted files, the connection's own env, the variables of a secret that isn't mounted, the
+process environment, the SDK's own chain (gcloud's application default credentials, then the metadata server). Project, scopes, endpoint and CA merge,
 options first.
 """
 
@@ -33,6 +33,7 @@ from lighterman.connections.sources import (
     from_files,
     url_of,
 )
+from lighterman.connections.unmounted import from_variables, not_mounted
 from lighterman.errors import ConfigurationError
 from lighterman.secret import Secret
 
@@ -67,6 +68,8 @@ class GcsLogin(msgspec.Struct, frozen=True, kw_only=True):
     """A path is the CA bundle to check the server's certificate with."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
     named_file: str | None = None
     """A key file outside of the mounts that a key names: it may be replaced too."""
 
@@ -112,20 +115,24 @@ def resolve(
     key_files = [name for name in found if name.startswith("/")]
     files = from_files(mounts, found, (*_LOGIN_NAMES, GcsNames.ZENML, key_files))
     own = from_env(connection, GCS_NAMES)
+    listed = from_variables(connection, environ, GCS_NAMES, is_key_file)
     ambient = from_environ(environ, GCS_NAMES)
-    sources = [files, own, ambient]
+    sources = [files, own, listed, ambient]
     settings = _settings(connection.options, sources)
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
     if connection.options.endpoint:
         sources = [_without_emulator(source) for source in sources]
-        files, own, ambient = sources
+        files, own, listed, ambient = sources
     login = _mounted(files, key_files, sources) or _login_of(files)
     empty = () if login else tuple(mount.mount_path or "" for mount in mounts)
-    login = login or _login_of(own) or _login_of(ambient) or _own_chain(environ)
+    login = login or _own_login(own, listed)
+    is_of_secret = login.get("source") in (files.name, listed.name)
+    unmounted = () if is_of_secret else not_mounted(connection, environ)
+    login = login or _login_of(ambient) or _own_chain(environ)
     if settings.project:
         login["project"] = settings.project
-    return msgspec.structs.replace(settings, **login, empty_mounts=empty)
+    return msgspec.structs.replace(settings, **login, empty_mounts=empty, unmounted=unmounted)
 
 
 def _mounted(files: Source, key_files: list[str], sources: list[Source]) -> dict[str, object]:
@@ -142,6 +149,18 @@ def _mounted(files: Source, key_files: list[str], sources: list[Source]) -> dict
             )
         path = named.value
     return _fields(files, checked(files.values[path], path))
+
+
+def _own_login(own: Source, listed: Source) -> dict[str, object]:
+    """What the connection itself says of a login, at one place only; empty if it says none."""
+    sources = [source for source in (own, listed) if _login_settings(source)]
+    if len(sources) > 1:
+        raise ConfigurationError(
+            f"a login is said twice, in the {own.name} and in the {listed.name}",
+            hint="keep one of them",
+        )
+    # An emulator is a login only where there is none for it.
+    return _login_of(sources[0]) if sources else _login_of(own) or _login_of(listed)
 
 
 def _login_of(source: Source) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """
 The login of an S3 connection, found in its sources at one moment. Id, secret, token and role come from one
 source, the first that has any of them: mounted files, the connection's own env (with the login among its
-``client_kwargs``), the process environment, the SDK's own chain. Region, endpoint and the like are merged,
-options first.
+``client_kwargs``, and the variables of a secret that isn't mounted), the process environment, the SDK's own
+chain. Region, endpoint and the like are merged, options first.
 """
 
 import re
@@ -22,6 +22,7 @@ from lighterman.connections.sources import (
     from_files,
     url_of,
 )
+from lighterman.connections.unmounted import from_variables, not_mounted
 from lighterman.errors import ConfigurationError, CredentialsError
 from lighterman.secret import Secret
 
@@ -63,6 +64,8 @@ class S3Login(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server's certificate is checked; a path is the CA bundle to check it with."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
 
 
 def other_client_kwargs(options: Options) -> dict[str, object]:
@@ -98,21 +101,30 @@ def resolve(
     files = from_files(mounts, found, _LOGIN_NAMES)
     own = from_env(connection, S3_NAMES)
     kwargs = _login_kwargs(connection.options)
+    listed = from_variables(connection, environ, S3_NAMES)
     ambient = from_environ(environ, S3_NAMES)
-    settings = _settings(connection.options, [kwargs, files, own, ambient])
+    settings = _settings(connection.options, [kwargs, files, own, listed, ambient])
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
     login = _login_of(files)
-    empty = () if login else tuple(mount.mount_path or "" for mount in mounts)
-    if not login:
-        login, other = _login_of(kwargs), _login_of(own)
-        if login and other:
-            raise ConfigurationError(
-                f"a login is said twice, in the {kwargs.name} and in the {own.name}",
-                hint="keep one of them",
-            )
-        login = login or other or _login_of(ambient) or {"source": "the SDK's own chain"}
-    return msgspec.structs.replace(settings, **login, empty_mounts=empty)
+    if login:
+        return msgspec.structs.replace(settings, **login)
+    login = _own_login(kwargs, own, listed)
+    unmounted = () if login.get("source") == listed.name else not_mounted(connection, environ)
+    login = login or _login_of(ambient) or {"source": "the SDK's own chain"}
+    empty = tuple(mount.mount_path or "" for mount in mounts)
+    return msgspec.structs.replace(settings, **login, empty_mounts=empty, unmounted=unmounted)
+
+
+def _own_login(*sources: Source) -> dict[str, object]:
+    """What the connection itself says of a login, at one place only; empty if it says none."""
+    found = [login for source in sources if (login := _login_of(source))]
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"a login is said twice, in the {found[0]['source']} and in the {found[1]['source']}",
+            hint="keep one of them",
+        )
+    return found[0] if found else {}
 
 
 def _login_kwargs(options: Options) -> Source:

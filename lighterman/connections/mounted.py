@@ -134,11 +134,18 @@ def _keys_in_json(
     if is_login is not None and is_login(document):
         yield path, text
         return
+    yield from keys_in(document, path, names)
+
+
+def keys_in(
+    document: Mapping[str, object], where: str, names: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Those of ``names`` that a JSON object holds. ``ConfigurationError`` for a value that is no text."""
     for key, value in document.items():
         if key.upper() not in names or value is None:
             continue
         if not isinstance(value, (str, int)):
-            raise ConfigurationError(f"{path}: {key} is no text", hint="write it in quotes")
+            raise ConfigurationError(f"{where}: {key} is no text", hint="write it in quotes")
         text = str(value).lower() if isinstance(value, bool) else str(value)
         yield key.upper(), text.rstrip("\r\n")
 

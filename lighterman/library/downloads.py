@@ -9,7 +9,7 @@ from initializer import place
 from initializer.entries import Entry as Declared
 from initializer.entries import as_pair
 from initializer.fetch import Fetcher
-from initializer.job import carry_out, in_a_thread
+from initializer.job import carry_out
 from initializer.large import RANGE_BYTES
 from initializer.listing import pages_again
 from initializer.plan import Fetch
@@ -19,7 +19,7 @@ from initializer.state import NoNotes
 from initializer.verify import Checksums
 from lighterman.command import Context
 from lighterman.errors import CannotWriteError, SourceMissingError, TransientError
-from lighterman.library.line import Line
+from lighterman.library.line import Line, aside
 from lighterman.library.told import Entry, Transferred
 from lighterman.stores.contract import Stat
 from lighterman.transfer.retry import Attempts
@@ -42,7 +42,7 @@ def download_file(line: Line, key: str, path: str) -> Transferred:
     """See :meth:`lighterman.library.Place.download_file`."""
     context = _context(line)
     path = os.path.abspath(path)
-    in_a_thread(lambda: _OneFile(line, context).bring(key, path), context)
+    aside(line, context.stop, lambda: _OneFile(line, context).bring(key, path))
     return Transferred.of(context.tally)
 
 

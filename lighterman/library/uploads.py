@@ -1,7 +1,9 @@
 """Uploads: a sync of one directory, and one file that is carried."""
 
+import math
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -9,11 +11,12 @@ from typing import Final
 from lighterman.clock import SystemClock
 from lighterman.errors import (
     CannotWriteError,
+    DeadlineError,
     LightermanError,
     SourceChangedError,
     SourceMissingError,
 )
-from lighterman.library.line import PART_THREADS, Line
+from lighterman.library.line import HALT_SECONDS, PART_THREADS, Line, aside
 from lighterman.library.told import Transferred
 from lighterman.stores.contract import Key
 from lighterman.transfer.retry import Attempts
@@ -30,21 +33,13 @@ from sidecar.states import RelPath
 
 _CHANGED_WAIT_SECONDS: Final = 0.2
 """How long a file that changed while it was sent is left alone."""
-_HALT_SECONDS: Final = 5.0
-"""How long requests that are under way may take to end once the work is given up."""
 
 
 def upload_file(line: Line, path: str, key: str) -> Transferred:
     """See :meth:`lighterman.library.Place.upload_file`."""
     tally = Tally()
-    journal = Journal.in_memory(line.store.destination)
-    try:
-        _carry(line, _carrier(line, journal, tally), path, key)
-    except BaseException:
-        _abandon(line, journal)
-        raise
-    finally:
-        journal.close()
+    stop = threading.Event()
+    aside(line, stop, lambda: _upload_file(line, path, key, tally, stop))
     return Transferred.of(tally)
 
 
@@ -71,7 +66,18 @@ def upload_dir(
     return Transferred.of(tally)
 
 
-def _carry(line: Line, carrier: Carrier, path: str, key: str) -> None:
+def _upload_file(line: Line, path: str, key: str, tally: Tally, stop: threading.Event) -> None:
+    journal = Journal.in_memory(line.store.destination)
+    try:
+        _carry(line, _carrier(line, journal, tally, stop), path, key, stop)
+    except BaseException:
+        _abandon(line, journal)
+        raise
+    finally:
+        journal.close()
+
+
+def _carry(line: Line, carrier: Carrier, path: str, key: str, stop: threading.Event) -> None:
     clock = line.clock
     is_live = Names().is_live(key)
     directory, name = os.path.split(os.path.realpath(path))
@@ -92,7 +98,8 @@ def _carry(line: Line, carrier: Carrier, path: str, key: str) -> None:
                 hint="upload it when nothing writes to it any more",
                 key=key,
             )
-        clock.wait(wait_seconds)
+        if clock.wait(wait_seconds, stop):
+            raise DeadlineError(f"told to stop before {path} rested", key=key)
 
 
 def _no_file(path: str) -> SourceMissingError:
@@ -102,7 +109,11 @@ def _no_file(path: str) -> SourceMissingError:
 
 
 def _carrier(
-    line: Line, journal: Journal, tally: Tally, retry_seconds: float | None = None
+    line: Line,
+    journal: Journal,
+    tally: Tally,
+    stop: threading.Event | None = None,
+    retry_seconds: float | None = None,
 ) -> Carrier:
     if retry_seconds is None:
         retry_seconds = line.settings.retry_seconds
@@ -111,7 +122,7 @@ def _carrier(
         journal,
         settings=line.settings,
         clock=line.clock,
-        attempts=Attempts(retry_seconds, line.clock, tally),
+        attempts=Attempts(retry_seconds, line.clock, tally, stop),
         pace=line.upload_pace,
         budget=line.budget,
         tally=tally,
@@ -156,18 +167,30 @@ def _sync(
             service.run()
         finally:
             service.close()
-            if _is_quiet(service, loop):
+            loop.dismiss()
+
+            def tidy() -> None:
                 service.close()
-                loop.dismiss()
+                loop.close()
                 if not keeps_state:
                     _abandon(line, journal)
                 journal.close()
 
+            if _is_quiet(service, loop, HALT_SECONDS):
+                tidy()
+            else:  # nobody waits for who is stuck in a request; what it leaves is still cleared away
 
-def _is_quiet(service: Service, loop: Loop) -> bool:
-    """Whether all threads ended what they were at. Who is stuck in a request keeps what it uses."""
+                def tidy_later() -> None:
+                    _is_quiet(service, loop, math.inf)
+                    tidy()
+
+                threading.Thread(target=tidy_later, name="lighterman", daemon=True).start()
+
+
+def _is_quiet(service: Service, loop: Loop, seconds: float) -> bool:
+    """Whether all threads ended what they were at, within ``seconds``."""
     clock = SystemClock()
-    until = clock.monotonic() + _HALT_SECONDS
+    until = clock.monotonic() + seconds
     while service.is_stuck and clock.monotonic() < until:
         with suppress(LightermanError):  # the first one is being raised already
             loop.turn(REST_SECONDS)
@@ -179,7 +202,7 @@ def _abandon(line: Line, journal: Journal) -> None:
     uploads = journal.open_uploads()
     if not uploads:
         return
-    carrier = _carrier(line, journal, Tally(), _HALT_SECONDS)
+    carrier = _carrier(line, journal, Tally(), retry_seconds=HALT_SECONDS)
     for upload in uploads:
         with suppress(LightermanError):  # what was in the way of the upload may be in this one's
             carrier.abandon(upload.path)

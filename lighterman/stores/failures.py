@@ -30,15 +30,20 @@ class Place(NamedTuple):
     """Host and port of the proxy on the way; its login is no part of it."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found, so that another is used."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
     ca_setting: str = "options.ca_bundle"
     """Where this kind of connection is told its CA bundle."""
 
     def with_mounts(self, hint: str) -> str:
         """The hint of a refused login: also where the one that was meant may be missing."""
-        if not self.empty_mounts:
-            return hint
-        where = " and ".join(self.empty_mounts)
-        return f"{hint}; no login was found in {where}, where the connection declares one: is it mounted?"
+        said = [hint, *self.unmounted]
+        if self.empty_mounts:
+            where = " and ".join(self.empty_mounts)
+            said.append(
+                f"no login was found in {where}, where the connection declares one: is it mounted?"
+            )
+        return "; ".join(said)
 
 
 _CERTIFICATE: Final = re.compile(r"certificate|UnknownIssuer|NotValidForName", re.IGNORECASE)

@@ -46,6 +46,11 @@ class Attempts:
         self._counter = counter
         self._stop = stop or threading.Event()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing new should be begun."""
+        return self._stop.is_set()
+
     def call(self, what: str, operation: Callable[[], T]) -> T:
         """``operation()``. ``what`` names it in the log line of each retry (``get data/a.bin``)."""
         try:

@@ -37,16 +37,22 @@ class Tally:
         self._lock = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._failed: dict[str, Failure] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """What happens from now on is no part of it: threads may end a request after the command's end."""
+        with self._lock:
+            self._is_closed = True
 
     def _add(self, **amounts: int) -> None:
         with self._lock:
-            self._counts.update(amounts)
+            if not self._is_closed:
+                self._counts.update(amounts)
 
     def planned(self, files: int, size_bytes: int) -> None:
         """So much is to be done, beside what was planned before."""
-        with self._lock:
-            self._counts.update(planned_files=files, planned_bytes=size_bytes)
-            self._lock.notify_all()
+        self._add(planned_files=files, planned_bytes=size_bytes)
+        self.wake()
 
     def carried(self, size_bytes: int) -> None:
         """So many bytes of a file arrived; the file itself may not be done yet."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from catalogs import NAME, write_catalog
-from servers.faults import Stall, StallBody, is_get
+from servers.faults import Delay, Stall, StallBody, is_get
 from trees import MIB, make_large
 
 import lighterman
@@ -87,6 +87,81 @@ def test_a_stopped_download_is_gone_on_with(s3_bucket, proxy_to, tmp_path):
         told = place.download_dir("x", tmp_path / "in")
     assert large.read_bytes() == (tmp_path / "in" / "large").read_bytes()
     assert told.size_bytes < 48 * MIB
+
+
+INTERRUPTED = """
+import signal, sys, threading
+
+
+class Ended(Exception):
+    pass
+
+
+def end(*_):
+    raise Ended
+
+
+signal.signal(signal.SIGUSR1, end)
+try:
+    exec(sys.argv.pop(1))
+except Ended:
+    print("ended")
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join()
+"""
+
+
+def start_interrupted(call, catalog, local):
+    arguments = [sys.executable, "-c", INTERRUPTED, PROGRAM, call, str(catalog), str(local)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+@pytest.mark.parametrize("call", ["download_file", "download_dir", "upload_dir", "upload_file"])
+def test_what_a_handler_of_the_program_raises_ends_a_call(
+    s3_bucket, proxy_to, tmp_path, call, name
+):
+    """A time limit by SIGALRM, say: the exception comes out, and nothing goes on behind the program's back."""
+    (tmp_path / "out").mkdir()
+    large = make_large(tmp_path / "out" / "large", 20 * MIB if name == "large" else 1000)
+    s3_bucket.put("x/large", large.read_bytes())
+    proxy = proxy_to(s3_bucket.endpoint)
+    catalog = write_catalog(tmp_path / "c.json", s3_bucket.connection(NAME, endpoint=proxy.url))
+
+    is_download = call.startswith("download")
+
+    def matches(request):
+        return request.method == ("GET" if is_download else "PUT")
+
+    proxy.on(matches, Stall(), times=None)
+    with start_interrupted(call, catalog, tmp_path) as process:
+        proxy.wait_for(matches)
+        process.send_signal(signal.SIGUSR1)
+        if is_download:  # requests that were begun may still bring their bytes
+            proxy.forget()
+        printed, said = process.communicate(timeout=WAIT_SECONDS)
+    assert ("ended", "") == (printed.strip(), said)
+    brought = tmp_path / "in" / "large"
+    assert not brought.exists() or brought.read_bytes() == large.read_bytes()
+    assert ([], []) == (s3_bucket.keys("y"), s3_bucket.open_uploads())
+
+
+@pytest.mark.parametrize("call", ["upload_dir", "upload_file"])
+def test_no_part_is_begun_after_the_end(s3_bucket, proxy_to, tmp_path, call):
+    """A large upload over a healthy line stops too, and its parts are abandoned."""
+    (tmp_path / "out").mkdir()
+    make_large(tmp_path / "out" / "large", 160 * MIB)
+    proxy = proxy_to(s3_bucket.endpoint)
+    catalog = write_catalog(tmp_path / "c.json", s3_bucket.connection(NAME, endpoint=proxy.url))
+    proxy.on(is_part, Delay(0.5), times=None)
+    with start_interrupted(call, catalog, tmp_path) as process:
+        proxy.wait_for(is_part, 2)
+        process.send_signal(signal.SIGUSR1)
+        printed, said = process.communicate(timeout=WAIT_SECONDS)
+    assert ("ended", "") == (printed.strip(), said)
+    assert ([], []) == (s3_bucket.keys("y"), s3_bucket.open_uploads())
+    assert len(proxy.seen(is_part)) < 10
 
 
 MEASURED = """

@@ -48,6 +48,8 @@ class AzureSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the credentials came from, for error texts."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which there were none."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
     tier: str | None
     """The access tier of what is written; ``None``: the account's."""
     tags: dict[str, str]
@@ -72,6 +74,7 @@ class AzureSettings(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             proxy=self.network.proxy_host,
             empty_mounts=self.empty_mounts,
+            unmounted=self.unmounted,
         )
 
     @property
@@ -130,6 +133,7 @@ def configured(
         ),
         login=login.described,
         empty_mounts=login.empty_mounts,
+        unmounted=login.unmounted,
         tier=_tier(connection),
         tags=_tags(connection),
         encryption_scope=options.kms_key,

@@ -172,8 +172,10 @@ class Tokens:
         if os.environ.get("NO_GCE_CHECK") == "true" or not (host or self._is_at_google()):
             raise CredentialsError(
                 f"connection {self._place.connection!r} has no credentials",
-                hint="give it a secret, GOOGLE_APPLICATION_CREDENTIALS or workload identity;"
-                " or options.anonymous: true",
+                hint=self._place.with_mounts(
+                    "give it a secret, GOOGLE_APPLICATION_CREDENTIALS or workload identity;"
+                    " or options.anonymous: true"
+                ),
                 connection=self._place.connection,
             )
         # Imported here, and not before: it reads GCE_METADATA_HOST as it is imported.

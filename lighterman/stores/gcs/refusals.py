@@ -161,4 +161,4 @@ def _with_skew(kind: _Refusal, answer: Answer) -> str:
 
 
 def _error(place: Place, message: str, hint: str) -> LightermanError:
-    return CredentialsError(message, hint=hint, connection=place.connection)
+    return CredentialsError(message, hint=place.with_mounts(hint), connection=place.connection)

@@ -42,6 +42,8 @@ class GcsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the credentials came from, for error texts."""
     empty_mounts: tuple[str, ...]
     """Declared mounts in which no login was found."""
+    unmounted: tuple[str, ...]
+    """What is to be said likewise of those that have no mountPath."""
     storage_class: str | None
     kms_key: str | None
     """The resource name of a Cloud KMS key."""
@@ -64,6 +66,7 @@ class GcsSettings(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             proxy=self.network.proxy_host,
             empty_mounts=self.empty_mounts,
+            unmounted=self.unmounted,
             ca_setting=_CA_SETTING,
         )
 
@@ -101,6 +104,7 @@ def configured(
         anonymous=login.anonymous,
         login=login.source,
         empty_mounts=login.empty_mounts,
+        unmounted=login.unmounted,
         storage_class=options.storage_class,
         kms_key=options.kms_key,
         acl=options.acl,

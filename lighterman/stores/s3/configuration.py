@@ -65,6 +65,8 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the credentials came from, for error texts."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which there were none."""
+    unmounted: tuple[str, ...] = ()
+    """What is to be said likewise of those that have no mountPath."""
     requester_pays: bool
     storage_class: str | None
     write_kwargs: dict[str, object]
@@ -90,6 +92,7 @@ class S3Settings(msgspec.Struct, frozen=True, kw_only=True):
             login=self.login,
             proxy=self.network.proxy_host,
             empty_mounts=self.empty_mounts,
+            unmounted=self.unmounted,
             ca_setting=_CA_SETTING,
         )
 
@@ -165,6 +168,7 @@ def configured(
         anonymous=anonymous,
         login=_described(login),
         empty_mounts=login.empty_mounts,
+        unmounted=login.unmounted,
         requester_pays=options.requester_pays,
         storage_class=options.storage_class,
         write_kwargs=_write_kwargs(connection),

@@ -288,9 +288,7 @@ class S3Store:
 
     @property
     def login_source(self) -> str:
-        settings = self._engines.settings
-        absent = f", as there are none in {' and '.join(settings.empty_mounts)}"
-        return settings.login + (absent if settings.empty_mounts else "")
+        return self._engines.settings.login
 
     def advice(self, prefix: str) -> list[Advice]:
         return self._with_login(lambda engines: [lifecycle.advice(engines.wire, prefix)])
