@@ -1,10 +1,15 @@
 """What the catalogs of the three clouds have in common, and their secrets, for one bucket of each."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from servers.accounts import Account
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from servers.accounts import AccessKey, Account
+from servers.azurite import Azurite
+from servers.buckets import S3Bucket
 from servers.certificates import Authority
 from servers.containers import AzureContainer
 from servers.gcs import GcsBucket
@@ -29,11 +34,17 @@ class Cloud(NamedTuple):
     register_flags: dict[str, Any]
     """ZenML's, beside name, flavor and path."""
     put: Callable[[str, bytes], object]
+    refused: Callable[[], "Cloud"]
+    """The same bucket with a login of the right form that is nobody's."""
 
 
 def s3_cloud(account: Account) -> Cloud:
     """A bucket of an AWS account that checks who asks."""
-    bucket, key = account.bucket(), account.key
+    return _s3_cloud(account, account.bucket(), account.key)
+
+
+def _s3_cloud(account: Account, bucket: S3Bucket, key: AccessKey) -> Cloud:
+    wrong = key._replace(secret_access_key="another-secret-of-someone")
     login = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
@@ -56,6 +67,7 @@ def s3_cloud(account: Account) -> Cloud:
             "s3_additional_kwargs": {"ServerSideEncryption": "AES256"},
         },
         put=bucket.put,
+        refused=lambda: _s3_cloud(account, bucket, wrong),
     )
 
 
@@ -64,7 +76,13 @@ def gcs_cloud(bucket: GcsBucket, front: Proxy, authority: Authority) -> Cloud:
     A bucket whose server lets in who has a token that it gave for a signed assertion. Shapes without
     options ask Google's own address, and come to it through the proxy: an emulator is asked as nobody.
     """
-    document = json.dumps(bucket.server.service_account())
+    return _gcs_cloud(bucket, front, authority, bucket.server.service_account())
+
+
+def _gcs_cloud(
+    bucket: GcsBucket, front: Proxy, authority: Authority, key_file: dict[str, str]
+) -> Cloud:
+    document = json.dumps(key_file)
     return Cloud(
         kind="gcs",
         legacy_store="gcs",
@@ -76,12 +94,29 @@ def gcs_cloud(bucket: GcsBucket, front: Proxy, authority: Authority) -> Cloud:
         ambient={"HTTPS_PROXY": front.url, "REQUESTS_CA_BUNDLE": str(authority.ca_bundle)},
         register_flags={},
         put=bucket.put,
+        refused=lambda: _gcs_cloud(
+            bucket, front, authority, {**key_file, "private_key": _another_key()}
+        ),
     )
+
+
+def _another_key() -> str:
+    """A private key that no service account has."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def azure_cloud(container: AzureContainer) -> Cloud:
     """A container of Azurite, with the account's key."""
-    server = container.server
+    return _azure_cloud(container, container.server)
+
+
+def _azure_cloud(container: AzureContainer, server: Azurite) -> Cloud:
+    wrong = server._replace(key=base64.b64encode(bytes(range(64))).decode())
     login = {"AZURE_ACCOUNT_NAME": server.account, "AZURE_ACCOUNT_KEY": server.key}
     return Cloud(
         kind="wasb",
@@ -94,4 +129,5 @@ def azure_cloud(container: AzureContainer) -> Cloud:
         ambient={},
         register_flags={},
         put=container.put,
+        refused=lambda: _azure_cloud(container, wrong),
     )

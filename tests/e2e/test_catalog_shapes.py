@@ -21,17 +21,33 @@ def gcs_place(gcs_bucket, proxy_to, authority):
     )
 
 
+@pytest.fixture
+def cloud_of(request):
+    """Makes a bucket of one cloud with a little in it."""
+
+    def make(kind):
+        made = {
+            "s3": lambda: s3_cloud(request.getfixturevalue("account")),
+            "gcs": lambda: request.getfixturevalue("gcs_place"),
+            "wasb": lambda: azure_cloud(request.getfixturevalue("azure_container")),
+        }[kind]()
+        for key, body in CONTENT.items():
+            made.put(key, body)
+        return made
+
+    return make
+
+
 @pytest.fixture(params=["s3", "gcs", "wasb"])
-def cloud(request):
+def cloud(request, cloud_of):
     """A bucket of each cloud with a little in it."""
-    made = {
-        "s3": lambda: s3_cloud(request.getfixturevalue("account")),
-        "gcs": lambda: request.getfixturevalue("gcs_place"),
-        "wasb": lambda: azure_cloud(request.getfixturevalue("azure_container")),
-    }[request.param]()
-    for key, body in CONTENT.items():
-        made.put(key, body)
-    return made
+    return cloud_of(request.param)
+
+
+@pytest.fixture
+def wrong_cloud(cloud):
+    """The same with a login of the right form that is nobody's."""
+    return cloud.refused()
 
 
 @pytest.fixture
@@ -67,6 +83,11 @@ def entry(cloud, secret, name="data"):
         "secret": {"name": "the-secret", "mountPath": str(secret.root)},
         "options": cloud.options,
     }
+
+
+def legacy(cloud, **fields):
+    place = {"store": cloud.legacy_store, "bucket": cloud.uri, "secret": "the-secret", **fields}
+    return {"persistence": {"data": {"data": place}}}
 
 
 def check(ended, placed):
@@ -113,10 +134,73 @@ def test_polyaxons_catalog_of_the_environment(cloud, secret, pulled):
 
 def test_legacy_persistence(cloud, pulled):
     """``persistence: {data: {NAME: {store, bucket, secret}}}``: Polyaxon puts the secret's keys into the environment."""
-    place = {"store": cloud.legacy_store, "bucket": cloud.uri, "secret": "the-secret"}
-    environ = {**cloud.literal_keys, **cloud.ambient}
+    check(*pulled(legacy(cloud), environ={**cloud.literal_keys, **cloud.ambient}))
 
-    check(*pulled({"persistence": {"data": {"data": place}}}, environ=environ))
+
+def test_legacy_persistence_with_a_secret_key(cloud, pulled):
+    """``secretKey``: of the secret the pod has that key, a variable whose value is the document of the login."""
+    [(key, document)] = cloud.json_file.items()
+
+    check(*pulled(legacy(cloud, secretKey=key), environ={key: document, **cloud.ambient}))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "data", "--write"),
+        ("env", "data"),
+        ("sync", "--connection", "data", "--path", "outputs"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_secret_key_is_a_login_of_every_command(cloud, tmp_path, command):
+    """The same login, and nothing of it is said."""
+    [(key, document)] = cloud.json_file.items()
+    environ = {"LIGHTERMAN_CATALOG": json.dumps(legacy(cloud, secretKey=key)), key: document}
+    (tmp_path / "outputs").mkdir()
+    hidden = [value for name, value in cloud.literal_keys.items() if "KEY" in name]
+
+    ended = Program(tmp_path, environ | cloud.ambient, hidden).run(*command)
+
+    assert 0 == ended.code, ended.stderr[-2000:]
+
+
+def test_a_secret_key_that_is_not_in_the_environment_is_told_with_the_refusal(wrong_cloud, pulled):
+    """77: another login was found and refused; the hint names the secret, and the variable that lacks."""
+    [key] = wrong_cloud.json_file
+    environ = {**wrong_cloud.literal_keys, **wrong_cloud.ambient}
+
+    ended, placed = pulled(legacy(wrong_cloud, secretKey=key), environ=environ)
+
+    assert (77, {}) == (ended.code, placed)
+    said = f"the secret the-secret has no mountPath, and ${key} isn't in the environment"
+    assert said in ended.report["error"]["hint"]
+
+
+def test_a_secret_that_is_not_mounted_is_told_with_the_refusal(
+    wrong_cloud, secret, pulled, tmp_path
+):
+    """77: the hint of another login's refusal names where the connection's own was meant to be."""
+    described = entry(wrong_cloud, secret)
+    described["secret"]["mountPath"] = f"{tmp_path}/not-mounted"
+
+    ended, placed = pulled([described], environ={**wrong_cloud.literal_keys, **wrong_cloud.ambient})
+
+    assert (77, {}) == (ended.code, placed)
+    assert f"no login was found in {tmp_path}/not-mounted" in ended.report["error"]["hint"]
+
+
+def test_a_secret_key_that_is_cut_short_is_told_by_its_variable(cloud, pulled):
+    """77, in one line, and nothing of its content."""
+    [(key, document)] = cloud.json_file.items()
+
+    ended, placed = pulled(
+        legacy(cloud, secretKey=key), environ={key: document[:-30], **cloud.ambient}
+    )
+
+    assert (77, {}) == (ended.code, placed)
+    assert f"${key}:" in ended.report["error"]["message"]
+    assert document[20:60] not in ended.stderr
 
 
 @pytest.mark.parametrize("outputs", ["data", "a single place"])

@@ -239,7 +239,7 @@ def _of_login(place: Place, failure: Failure, what: str, said: str) -> _Meaning 
     if place.proxy and not failure.code:
         hint += f"; it may be the proxy {place.proxy} that refuses: allow the host there"
     message = f"{place.endpoint} refuses the login to {what}{why} ({said}; credentials from {place.login})"
-    return CredentialsError, message, hint
+    return CredentialsError, message, place.with_mounts(hint)
 
 
 def _of_status(
