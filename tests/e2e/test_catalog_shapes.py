@@ -4,6 +4,7 @@ real program at a server that checks the login; a wrong login in the same shape 
 """
 
 import json
+from urllib.parse import quote
 
 import pytest
 from catalog_clouds import azure_cloud, gcs_cloud, s3_cloud
@@ -60,10 +61,10 @@ def secret(tmp_path):
 def pulled(tmp_path):
     """Runs init of a connection of the catalog; gives the ended process and what it placed."""
 
-    def pull(catalog, name="data", environ=None, variable="LIGHTERMAN_CATALOG"):
+    def pull(catalog, environ=None, name="data", variable="LIGHTERMAN_CATALOG"):
         document = json.dumps(catalog)
         program = Program(tmp_path, {variable: document, **(environ or {})})
-        destination = tmp_path / f"pulled-{name}"
+        destination = tmp_path / f"pulled-{quote(name, safe='')}"
         ended = program.run("init", "--connection", name, "--to", destination)
         placed = {
             str(path.relative_to(destination)): path.read_bytes()
@@ -90,15 +91,77 @@ def legacy(cloud, **fields):
     return {"persistence": {"data": {"data": place}}}
 
 
+def flags(cloud, **more):
+    return {"name": "data", "flavor": cloud.flavor, "path": cloud.uri, **more}
+
+
+# Each shape puts what it mounts into the secret, and gives the catalog and the environment beside it.
+
+
+def literal_keys(cloud, secret):
+    secret.put(cloud.literal_keys)
+    return [entry(cloud, secret)], {}
+
+
+def json_file(cloud, secret):
+    secret.put(cloud.json_file)
+    return [entry(cloud, secret)], {}
+
+
+def legacy_persistence(cloud, _):
+    return legacy(cloud), {**cloud.literal_keys, **cloud.ambient}
+
+
+def legacy_secret_key(cloud, _):
+    [(key, document)] = cloud.json_file.items()
+    return legacy(cloud, secretKey=key), {key: document, **cloud.ambient}
+
+
+def two_datasets(cloud, secret):
+    secret.put(cloud.literal_keys)
+    part = entry(cloud, secret, "part")
+    part["schema"] = {"bucket": f"{cloud.uri.rstrip('/')}/train"}
+    return [entry(cloud, secret), part], {}
+
+
+def register_flags(cloud, _):
+    return [flags(cloud, **cloud.register_flags)], {}
+
+
+def register_flags_as_json(cloud, _):
+    given = {
+        name: json.dumps(value) if isinstance(value, dict) else value
+        for name, value in cloud.register_flags.items()
+    }
+    return [flags(cloud, **given)], {}
+
+
+def authentication_secret(cloud, _):
+    lower = {name.lower(): value for name, value in cloud.literal_keys.items()}
+    environ = lower if cloud.kind == "s3" else cloud.literal_keys
+    catalog = [flags(cloud, authentication_secret="the-secret")]
+    return catalog, {**environ, **cloud.ambient}
+
+
+SHAPES = (
+    literal_keys,
+    json_file,
+    legacy_persistence,
+    legacy_secret_key,
+    two_datasets,
+    authentication_secret,
+)
+ONLY_S3 = (register_flags, register_flags_as_json)
+"""ZenML's other flavors have no flags that hold a login."""
+
+
 def check(ended, placed):
     assert (0, CONTENT) == (ended.code, placed), ended.stderr[-2000:]
 
 
 def test_a_secret_of_literal_keys(cloud, secret, pulled):
     """``kubectl create secret generic … --from-literal=KEY=VALUE``: a file for each key."""
-    secret.put(cloud.literal_keys)
-
-    check(*pulled([entry(cloud, secret)]))
+    check(*pulled(*literal_keys(cloud, secret)))
 
 
 def test_a_secret_of_literal_keys_with_newlines(cloud, secret, pulled):
@@ -110,9 +173,7 @@ def test_a_secret_of_literal_keys_with_newlines(cloud, secret, pulled):
 
 def test_a_secret_of_one_json_file(cloud, secret, pulled):
     """``--from-file=NAME``: one JSON file, of any name, holds the login."""
-    secret.put(cloud.json_file)
-
-    check(*pulled([entry(cloud, secret)]))
+    check(*pulled(*json_file(cloud, secret)))
 
 
 def test_a_secret_with_items(cloud, secret, pulled):
@@ -132,16 +193,14 @@ def test_polyaxons_catalog_of_the_environment(cloud, secret, pulled):
     check(*pulled([git, entry(cloud, secret)], variable="POLYAXON_CONNECTIONS_CATALOG"))
 
 
-def test_legacy_persistence(cloud, pulled):
+def test_legacy_persistence(cloud, secret, pulled):
     """``persistence: {data: {NAME: {store, bucket, secret}}}``: Polyaxon puts the secret's keys into the environment."""
-    check(*pulled(legacy(cloud), environ={**cloud.literal_keys, **cloud.ambient}))
+    check(*pulled(*legacy_persistence(cloud, secret)))
 
 
-def test_legacy_persistence_with_a_secret_key(cloud, pulled):
+def test_legacy_persistence_with_a_secret_key(cloud, secret, pulled):
     """``secretKey``: of the secret the pod has that key, a variable whose value is the document of the login."""
-    [(key, document)] = cloud.json_file.items()
-
-    check(*pulled(legacy(cloud, secretKey=key), environ={key: document, **cloud.ambient}))
+    check(*pulled(*legacy_secret_key(cloud, secret)))
 
 
 @pytest.mark.parametrize(
@@ -153,14 +212,15 @@ def test_legacy_persistence_with_a_secret_key(cloud, pulled):
     ],
     ids=lambda command: command[0],
 )
-def test_a_secret_key_is_a_login_of_every_command(cloud, tmp_path, command):
+def test_a_secret_key_is_a_login_of_every_command(cloud, secret, tmp_path, command):
     """The same login, and nothing of it is said."""
-    [(key, document)] = cloud.json_file.items()
-    environ = {"LIGHTERMAN_CATALOG": json.dumps(legacy(cloud, secretKey=key)), key: document}
+    catalog, environ = legacy_secret_key(cloud, secret)
     (tmp_path / "outputs").mkdir()
     hidden = [value for name, value in cloud.literal_keys.items() if "KEY" in name]
 
-    ended = Program(tmp_path, environ | cloud.ambient, hidden).run(*command)
+    ended = Program(tmp_path, {"LIGHTERMAN_CATALOG": json.dumps(catalog), **environ}, hidden).run(
+        *command
+    )
 
     assert 0 == ended.code, ended.stderr[-2000:]
 
@@ -211,61 +271,68 @@ def test_legacy_outputs(cloud, pulled, outputs):
     name = "data" if outputs == "data" else "outputs"
     environ = {**cloud.literal_keys, **cloud.ambient}
 
-    check(*pulled({"persistence": {"outputs": given}}, name, environ))
+    check(*pulled({"persistence": {"outputs": given}}, environ, name))
 
 
 def test_two_datasets_with_one_secret(cloud, secret, pulled):
     """Two connections name the same secret; each is its own place."""
-    secret.put(cloud.literal_keys)
-    whole, part = entry(cloud, secret, "whole"), entry(cloud, secret, "part")
-    part["schema"] = {"bucket": f"{cloud.uri.rstrip('/')}/train"}
+    catalog, environ = two_datasets(cloud, secret)
 
-    check(*pulled([whole, part], "whole"))
-    ended, placed = pulled([whole, part], "part")
+    check(*pulled(catalog, environ))
+    ended, placed = pulled(catalog, environ, "part")
 
     assert (0, {"a.txt": b"a", "b.txt": b"bb"}) == (ended.code, placed)
 
 
-def test_zenmls_register_flags(cloud, pulled):
+def test_zenmls_register_flags(cloud, secret, pulled):
     """``zenml artifact-store register NAME --flavor=… --path=…`` and its flags, as a mapping."""
-    flags = {"name": "data", "flavor": cloud.flavor, "path": cloud.uri, **cloud.register_flags}
-    environ = {} if cloud.register_flags else {**cloud.literal_keys, **cloud.ambient}
+    catalog, environ = register_flags(cloud, secret)
+    if not cloud.register_flags:
+        environ = {**cloud.literal_keys, **cloud.ambient}
 
-    check(*pulled([flags], environ=environ))
-
-
-def test_zenmls_register_flags_as_json_strings(account, pulled):
-    """The three kwargs as ZenML's command line has them: JSON strings."""
-    cloud = s3_cloud(account)
-    for key, body in CONTENT.items():
-        cloud.put(key, body)
-    flags = {
-        name: json.dumps(value) if isinstance(value, dict) else value
-        for name, value in cloud.register_flags.items()
-    }
-
-    check(*pulled([{"name": "data", "flavor": "s3", "path": cloud.uri, **flags}]))
+    check(*pulled(catalog, environ))
 
 
-def test_zenmls_authentication_secret(cloud, pulled):
+def test_zenmls_register_flags_as_json_strings(cloud_of, secret, pulled):
+    """The three kwargs as ZenML's command line has them: JSON strings. Only the flavor s3 has them."""
+    check(*pulled(*register_flags_as_json(cloud_of("s3"), secret)))
+
+
+def test_zenmls_authentication_secret(cloud, secret, pulled):
     """``--authentication_secret``: a secret's name, whose keys are in the environment."""
-    flags = {
-        "name": "data",
-        "flavor": cloud.flavor,
-        "path": cloud.uri,
-        "authentication_secret": "the-secret",
-    }
-    lower = {name.lower(): value for name, value in cloud.literal_keys.items()}
-    environ = lower if cloud.kind == "s3" else cloud.literal_keys
-
-    check(*pulled([flags], environ={**environ, **cloud.ambient}))
+    check(*pulled(*authentication_secret(cloud, secret)))
 
 
-def test_a_wrong_login_in_any_shape_is_refused(account, secret, pulled):
-    """77: these servers do check, so that a shape that logs in above was read."""
-    cloud = s3_cloud(account)
-    secret.put({**cloud.literal_keys, "AWS_SECRET_ACCESS_KEY": "another-secret-of-someone"})
+def test_a_uri_with_the_login_of_the_environment(cloud, pulled):
+    """A URI where a name is taken: no catalog is read."""
+    environ = {**cloud.literal_keys, **cloud.ambient}
 
-    ended, placed = pulled([entry(cloud, secret)])
+    check(*pulled([], environ, cloud.uri))
 
-    assert (77, {}) == (ended.code, placed)
+
+def check_refused(ended, placed):
+    assert (77, {}) == (ended.code, placed), ended.stderr[-2000:]
+    assert "refuse" in ended.report["error"]["message"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_a_wrong_login_in_any_shape_is_refused(wrong_cloud, secret, pulled, shape):
+    """77, by the server that lets the right one in: the login that the shape holds is what was sent."""
+    catalog, environ = shape(wrong_cloud, secret)
+
+    check_refused(*pulled(catalog, environ))
+
+
+@pytest.mark.parametrize("shape", ONLY_S3, ids=lambda shape: shape.__name__)
+def test_a_wrong_login_in_zenmls_flags_is_refused(cloud_of, secret, pulled, shape):
+    """The same of the flags that hold a login."""
+    catalog, environ = shape(cloud_of("s3").refused(), secret)
+
+    check_refused(*pulled(catalog, environ))
+
+
+def test_a_wrong_login_beside_a_uri_is_refused(wrong_cloud, pulled):
+    """The same of a URI."""
+    environ = {**wrong_cloud.literal_keys, **wrong_cloud.ambient}
+
+    check_refused(*pulled([], environ, wrong_cloud.uri))
