@@ -18,6 +18,10 @@ class Request:
     """How much of its body has passed."""
     body_start: bytes = b""
     """What has passed of the first 4 KiB."""
+    answer_bytes: int = 0
+    """How much of the body of its answer has passed."""
+    is_answered: bool = False
+    """Whether all of that has."""
 
     @property
     def path(self) -> str:
@@ -73,6 +77,13 @@ class Delay:
         self.seconds = seconds
 
 
+class Slow:
+    """Pass on both bodies at no more than so many bytes a second."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self.bytes_per_second = bytes_per_second
+
+
 class Call:
     """Call a function with the request, then pass on."""
 
@@ -87,7 +98,7 @@ class CallAfter:
         self.hook = hook
 
 
-Fault = Answer | Reset | Stall | Cut | StallBody | Delay | Call | CallAfter
+Fault = Answer | Reset | Stall | Cut | StallBody | Delay | Slow | Call | CallAfter
 Match = Callable[[Request], bool]
 
 
@@ -144,16 +155,6 @@ def is_part(request: Request) -> bool:
     # An upload to Azure begins and ends with marks of one byte.
     is_block = query.get("comp") == "block" and int(request.headers.get("content-length", "0")) > 1
     return request.method == "PUT" and bool("partNumber" in query or is_block or is_chunk)
-
-
-def part_of(request: Request) -> tuple[str, str]:
-    """What tells two parts apart: upload and number, block, or session and offset."""
-    query = request.query
-    if "upload_id" in query:
-        return query["upload_id"], request.headers["content-range"].partition("-")[0]
-    if query.get("comp") == "block":
-        return request.path, query["blockid"]
-    return query["uploadId"], query["partNumber"]
 
 
 def has_arrived(request: Request) -> bool:

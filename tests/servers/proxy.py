@@ -26,6 +26,7 @@ from servers.faults import (
     Match,
     Request,
     Reset,
+    Slow,
     Stall,
     StallBody,
 )
@@ -61,6 +62,7 @@ class Proxy:
         self._rules: list[_Rule] = []
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+        self._clients = 0
         self._closing = threading.Event()
         self.requests: list[Request] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -95,6 +97,12 @@ class Proxy:
                 raise TimeoutError(f"{len(found())} of {count} requests after {seconds} s")
             return found()
 
+    def wait_until_left(self, seconds: float = 30.0) -> None:
+        """Wait until no client is connected: of every request is known how it ended."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: self._clients == 0, seconds):
+                raise TimeoutError(f"{self._clients} clients are connected after {seconds} s")
+
     def close(self) -> None:
         self._closing.set()
         with self._lock:
@@ -122,6 +130,8 @@ class Proxy:
                     client, _ = self._listener.accept()
                 except OSError:
                     return
+                with self._lock:
+                    self._clients += 1
                 self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
@@ -136,6 +146,9 @@ class Proxy:
             pass  # either side went away: the other notices by the closing below
         finally:
             link.close()
+            with self._lock:
+                self._clients -= 1
+                self._lock.notify_all()
 
     def _hold(self, connection: socket.socket) -> None:
         with self._lock:
@@ -282,7 +295,9 @@ class _Link:
             onward.headers.append(("X-Forwarded-Proto", "https"))
         server, reader = self._connected()
         server.sendall(onward.to_bytes())
-        self._copy_request_body(request, head, server)
+        pace = next((fault.bytes_per_second for fault in faults if isinstance(fault, Slow)), None)
+        if not self._copy_request_body(request, head, server, pace):
+            return False  # the server is to notice too that the client went away
         reply = read_head(reader)
         while reply is not None and reply.first_line.split(" ")[1].startswith("1"):
             reply = read_head(reader)
@@ -298,14 +313,21 @@ class _Link:
         self, request: Request, reply: Head, reader: BinaryIO, faults: list[Fault]
     ) -> bool:
         spoiled = next((fault for fault in faults if isinstance(fault, (Cut, StallBody))), None)
+        pace = next((fault.bytes_per_second for fault in faults if isinstance(fault, Slow)), None)
+
+        def pass_chunk(data: bytes) -> None:
+            self._client.sendall(data)
+            request.answer_bytes += len(data)
+            if pace:
+                self._proxy._pause(len(data) / pace)
+
         self._client.sendall(reply.to_bytes())
         if request.method == "HEAD" or request.status in {204, 304}:
             whole, framed = True, True
         else:
             framed = bool(reply.get("content-length") or reply.get("transfer-encoding"))
-            whole = copy_body(
-                reader, reply, self._client.sendall, spoiled.after_bytes if spoiled else None
-            )
+            whole = copy_body(reader, reply, pass_chunk, spoiled.after_bytes if spoiled else None)
+        request.is_answered = whole
         if not whole:
             if isinstance(spoiled, StallBody):
                 self._proxy._pause()
@@ -320,16 +342,23 @@ class _Link:
         return not closes
 
     def _copy_request_body(
-        self, request: Request, head: Head, server: socket.socket | None
-    ) -> None:
+        self,
+        request: Request,
+        head: Head,
+        server: socket.socket | None,
+        bytes_per_second: float | None = None,
+    ) -> bool:
         def pass_chunk(data: bytes) -> None:
             request.body_bytes += len(data)
             request.body_start = (request.body_start + data[:KEPT_BYTES])[:KEPT_BYTES]
             if server:
                 server.sendall(data)
+            if bytes_per_second:
+                self._proxy._pause(len(data) / bytes_per_second)
 
         if head.get("content-length") or head.get("transfer-encoding"):
-            copy_body(self._from_client, head, pass_chunk, None)
+            return copy_body(self._from_client, head, pass_chunk, None)
+        return True
 
     def _connected(self) -> tuple[socket.socket, BinaryIO]:
         if self._server and select.select([self._server], [], [], 0)[0]:
