@@ -100,13 +100,13 @@ class Destination:
 
     def noted(self):
         """The small files that the notes name, each with what tells another writing of it."""
-        notes = b"".join(path.read_bytes() for path in self._notes())
+        notes = self._notes()
         names = [f"{path.parent.name}/{path.name}" for path in self._tree.glob("*/*.txt")]
         return {name: self._writing(name) for name in names if name.encode() in notes}
 
-    def noted_at_ns(self):
-        """When something was noted last."""
-        return max((path.stat().st_mtime_ns for path in self._notes()), default=0)
+    def is_large_noted(self):
+        """Whether the notes tell how far the large file came."""
+        return LARGE.encode() in self._notes()
 
     def temporaries(self):
         return list(self.path.rglob(".lighterman-*.tmp"))
@@ -121,7 +121,7 @@ class Destination:
         return self.torn_bytes() + sum((self.path / name).stat().st_size for name in unnoted)
 
     def _notes(self):
-        return [path for path in self.path.glob(".lighterman/*") if path.is_file()]
+        return b"".join(path.read_bytes() for path in self.path.glob(".lighterman/*.sqlite3"))
 
     def _writing(self, name):
         status = (self.path / name).stat()
@@ -216,7 +216,7 @@ class Lives:
         return self.kill(running)
 
     def killed_once_ranges_are_noted(self):
-        """The first ranges come at once, the others crawl, until the notes were written anew."""
+        """The first ranges come at once, the others crawl until the notes tell of the first."""
         self._proxy.on(is_of_large, Slow(CRAWL_BYTES_PER_SECOND), times=None, skip=QUICK_RANGES)
         running = self.start()
 
@@ -224,8 +224,7 @@ class Lives:
             return [one for one in self._proxy.seen(is_of_large) if one.is_answered]
 
         eventually(lambda: len(came()) == QUICK_RANGES)
-        before_ns = self.destination.noted_at_ns()
-        eventually(lambda: self.destination.noted_at_ns() > before_ns, seconds=3 * SAVE_SECONDS)
+        eventually(self.destination.is_large_noted, seconds=3 * SAVE_SECONDS)
         return self.kill(running)
 
 
