@@ -438,3 +438,31 @@ def test_an_etag_of_nothing_pins_nothing(store, root, files):
     with pytest.raises(SourceChangedError):
         store.read_into(Key("dir/"), files.of(b""), at=0, etag=ETag("other"))
     assert "directory" == store.stat(Key("dir/")).etag
+
+
+def test_nothing_is_left_of_a_file_that_a_killed_process_was_writing(root, store, files):
+    """It has no name before it is whole."""
+    with store._root.replacing("new") as replacement:
+        os.write(replacement.descriptor, b"half")
+        assert [] == os.listdir(root)
+        replacement.place(None, None)
+    assert ["new"] == os.listdir(root)
+
+
+def test_a_filesystem_without_nameless_files_is_written_all_the_same(root, store, monkeypatch):
+    """Under a hidden name then, which is gone when the file isn't placed."""
+    real_open = os.open
+
+    def without_nameless(path, flags, *rest, **named):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no nameless files")
+        return real_open(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", without_nameless)
+    with store._root.replacing("new") as replacement:
+        os.write(replacement.descriptor, b"half")
+        assert [] == [entry.key for page in store.pages("") for entry in page]
+    assert [] == os.listdir(root)
+    with store._root.replacing("new") as replacement:
+        assert replacement.place_if_absent(None, None)
+    assert ["new"] == os.listdir(root)

@@ -29,6 +29,8 @@ UPLOADS: Final = ".lighterman-uploads"
 TEMPORARY: Final = ".lighterman-tmp-"
 """How the names of files being written begin; they stand beside their final place."""
 LONGEST_NAME_BYTES: Final = 255
+_NO_NAMELESS: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
+"""What ``O_TMPFILE`` is answered where the filesystem, or the kernel, doesn't have it (open(2))."""
 
 
 def is_hidden(name: str) -> bool:
@@ -183,29 +185,59 @@ class Root:
     def _try_replacing(self, path: str) -> "Replacement":
         parent, _, name = path.rpartition("/")
         temporary = TEMPORARY + secrets.token_hex(8)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with self.directory(parent) as directory:
-            descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
-            return Replacement(descriptor, os.dup(directory), temporary, name, self.where(path))
+            descriptor, has_name = _new_file(directory, temporary)
+            return Replacement(
+                descriptor,
+                os.dup(directory),
+                temporary,
+                name,
+                self.where(path),
+                has_name=has_name,
+            )
+
+
+def _new_file(directory: int, temporary: str) -> tuple[int, bool]:
+    """
+    A new file in ``directory``, and whether it has a name there. Without one nothing is left of it when the
+    process is killed; some filesystems (NFS, FUSE) don't know such files.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(".", flags | os.O_TMPFILE, 0o666, dir_fd=directory), False
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+    return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=directory), True
 
 
 class Replacement:
     """A file that is being written under a temporary name."""
 
     def __init__(
-        self, descriptor: int, directory: int, temporary: str, name: str, where: str
+        self,
+        descriptor: int,
+        directory: int,
+        temporary: str,
+        name: str,
+        where: str,
+        *,
+        has_name: bool,
     ) -> None:
         self.descriptor = descriptor
         self._directory = directory
         self._temporary = temporary
         self._name = name
         self._where = where
-        self._is_there = True
+        self._is_there = has_name
 
     def place(self, mode: int | None, mtime_ns: int | None) -> ETag:
         """Give it its mode and mtime, then its name; what stood there is replaced in one step."""
         try:
             self._dress(mode, mtime_ns)
+            if not self._is_there:
+                self._link(self._temporary)  # a link never replaces
+                self._is_there = True
             os.rename(
                 self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory
             )
@@ -218,16 +250,18 @@ class Replacement:
         """As ``place``, but ``None`` when the name is taken. A link, since it never replaces."""
         try:
             self._dress(mode, mtime_ns)
-            os.link(
-                self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory
-            )
-            os.unlink(self._temporary, dir_fd=self._directory)
-            self._is_there = False
+            self._link(self._name)
             return etag_of(os.fstat(self.descriptor))
         except FileExistsError:
             return None
         except OSError as error:
             raise writing_failed(error, self._where) from error
+
+    def _link(self, name: str) -> None:
+        if self._is_there:
+            os.link(self._temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        else:
+            os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=self._directory)
 
     def close(self) -> None:
         os.close(self.descriptor)
