@@ -4,6 +4,7 @@ nothing is lost, nothing is torn, and only what was under way is sent again.
 """
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import places
 import pytest
 import trees
-from kills import allocated_bytes, make_sparse, written_bytes
+from kills import make_sparse, written_bytes
 from outputs_place import eventually
 from servers.faults import Slow, has_arrived, is_part
 
@@ -227,17 +228,19 @@ class Pieces:
             if path.is_file()
         }
 
-    def torn_bytes(self):
-        """How much was written of files that never got their names."""
-        return sum(path.stat().st_size for path in self._root.rglob(".lighterman-tmp-*"))
-
-    def is_being_joined(self):
-        """Whether the parts are on their way into the object, or that is there."""
-        beside = self._root / "out"
-        joined_bytes = allocated_bytes(beside.glob(".lighterman-tmp-*"))
-        return (
-            joined_bytes > LARGE_BYTES_OF_A_VOLUME // 4 or (beside / "model.safetensors").exists()
+    def is_being_joined(self, pid):
+        """Whether the process is at copying the parts into the object, or that is there."""
+        return (self._root / "out" / "model.safetensors").exists() or any(
+            size_bytes > LARGE_BYTES_OF_A_VOLUME // 4 for size_bytes in nameless_bytes(pid)
         )
+
+
+def nameless_bytes(pid):
+    """How far the files without a name are that a process has open for writing."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(descriptor).endswith(" (deleted)"):
+                yield descriptor.stat().st_blocks * 512
 
 
 def noted_parts(tree, directory):
@@ -257,14 +260,14 @@ def test_killed_again_and_again_over_a_volume(volume, program_over, tmp_path, ch
     program, pieces = program_over(volume), Pieces(volume.root)
     flags = (*flags_for(tree), "--workers", str(WORKERS))
     all_parts = LARGE_BYTES_OF_A_VOLUME // PART_BYTES
-    killed_at_parts = written = torn_bytes = again_bytes = 0
+    killed_at_parts = written = again_bytes = 0
     noted = set()
     for kill in range(KILLS + 1):
         before, parts = pieces.whole(), pieces.parts()
         sidecar = program.start(*flags)
         sidecar.wait_for_event("sidecar.started")
         if kill == KILLS:
-            eventually(pieces.is_being_joined)
+            eventually(lambda pid=sidecar.pid: pieces.is_being_joined(pid))
         elif kill % 2:
             wanted = len(parts) + chance.randint(1, all_parts // KILLS)
             eventually(lambda wanted=wanted: len(pieces.parts()) >= min(wanted, all_parts))
@@ -275,14 +278,16 @@ def test_killed_again_and_again_over_a_volume(volume, program_over, tmp_path, ch
         assert sidecar.finish().code == -signal.SIGKILL
         assert_nothing_is_torn(volume, tree)
 
-        after, torn_before = pieces.whole(), torn_bytes
-        torn_bytes = pieces.torn_bytes()
+        # Between its name of the moment and its own, a small one may be caught.
+        left = list(volume.root.rglob(".lighterman-tmp-*"))
+        assert len(left) <= kill + 1
+        assert all(path.stat().st_size <= PART_BYTES for path in left)
+        after = pieces.whole()
         again = {path for path, writing in before.items() if after.get(path) != writing}
         again_bytes += sum(before[path].size_bytes for path in again)
         assert {part.name for part in again & parts} & noted == set()
         assert len(again & parts) <= PARTS_IN_FLIGHT
         assert len(again - parts) <= WORKERS
-        assert kill == KILLS or torn_bytes - torn_before <= IN_FLIGHT_BYTES
         noted = {f"part-{number}" for number in noted_parts(tree, tmp_path)}
         killed_at_parts += 0 < len(noted) < all_parts
     assert killed_at_parts >= KILLS // 4
@@ -297,8 +302,9 @@ def test_killed_again_and_again_over_a_volume(volume, program_over, tmp_path, ch
     once_bytes = tree_bytes + LARGE_BYTES_OF_A_VOLUME  # parts are joined by a second copy
     print(  # noqa: T201 - pytest shows it when the test fails
         f"{killed_at_parts} of {KILLS} kills came during parts; {(written - once_bytes) / MIB:.1f} MiB"
-        f" were written again, {torn_bytes / MIB:.1f} MiB in what was torn, {again_bytes / MIB:.1f} MiB"
-        " in what was whole"
+        f" were written again, {again_bytes / MIB:.1f} MiB in what was whole"
     )
+    # At each kill what was in flight, at the last one what was joined by then.
+    torn_bytes = KILLS * IN_FLIGHT_BYTES + LARGE_BYTES_OF_A_VOLUME
     assert written - once_bytes <= torn_bytes + again_bytes + BOOKKEEPING_BYTES
     assert_all_came(program, tree, tmp_path / "back")

@@ -235,13 +235,8 @@ class Replacement:
         """Give it its mode and mtime, then its name; what stood there is replaced in one step."""
         try:
             self._dress(mode, mtime_ns)
-            if not self._is_there:
-                self._link(self._temporary)  # a link never replaces
-                self._is_there = True
-            os.rename(
-                self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory
-            )
-            self._is_there = False
+            if self._is_there or not self._linked():
+                self._replace()
             return etag_of(os.fstat(self.descriptor))
         except OSError as error:
             raise writing_failed(error, self._where) from error
@@ -250,12 +245,26 @@ class Replacement:
         """As ``place``, but ``None`` when the name is taken. A link, since it never replaces."""
         try:
             self._dress(mode, mtime_ns)
-            self._link(self._name)
-            return etag_of(os.fstat(self.descriptor))
-        except FileExistsError:
-            return None
+            return etag_of(os.fstat(self.descriptor)) if self._linked() else None
         except OSError as error:
             raise writing_failed(error, self._where) from error
+
+    def _linked(self) -> bool:
+        """Whether the name was free, and is this file's now; a link never replaces."""
+        try:
+            self._link(self._name)
+        except FileExistsError:
+            return False
+        return True
+
+    def _replace(self) -> None:
+        if not self._is_there:
+            self._link(self._temporary)
+            self._is_there = True
+        os.rename(
+            self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory
+        )
+        self._is_there = False
 
     def _link(self, name: str) -> None:
         if self._is_there:
