@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-fetch image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -48,6 +48,9 @@ bench: .venv/dev ## figures of docs/performance.md, beside the AWS CLI
 	.venv/bin/python benchmarks/cold_start.py
 	.venv/bin/python benchmarks/round_trip.py
 
+bench-fetch: .venv/bench ## init beside s5cmd and rclone (Debian: nginx-light libnginx-mod-http-lua)
+	.venv/bin/python benchmarks/fetch.py
+
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest
 
@@ -56,6 +59,7 @@ lock: pyproject.toml requirements/build.in ## newest versions into requirements/
 	build/lock/bin/python -m pip -qq --disable-pip-version-check install uv==0.13.8
 	$(UV) pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
 	$(UV) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	$(UV) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(UV) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## without .venv and everything that was built
@@ -79,4 +83,8 @@ $(VENV): requirements/build.txt requirements/runtime.txt
 	@echo 'installing what the tests use …'
 	@$(PIP) install $(LOCKED) -r requirements/dev.txt
 	@.venv/bin/python tests/servers/azurite_install.py .venv/azurite
+	@touch $@
+
+.venv/bench: .venv/dev requirements/bench.txt
+	@$(PIP) install $(LOCKED) -r requirements/bench.txt
 	@touch $@
