@@ -53,3 +53,17 @@ def outputs(volume, tmp_path):
 def s3_outputs(s3_bucket, program, tmp_path):
     """An outputs path that goes to a bucket of moto's."""
     return Outputs(program, s3_bucket, tmp_path / "outputs")
+
+
+@pytest.fixture(
+    params=[
+        "s3_bucket",
+        "gcs_bucket",
+        "azure_container",
+        pytest.param("rgw_bucket", marks=pytest.mark.ceph),
+    ],
+    ids=["moto", "gcs", "azurite", "rgw"],
+)
+def bucket(request):
+    """A bucket of each kind."""
+    return request.getfixturevalue(request.param)

@@ -36,20 +36,6 @@ BOOKKEEPING_BYTES = 8 * MIB
 STARTS = "init", "--connection", "bucket", "--dir", "out:.", "--workers", str(WORKERS)
 
 
-@pytest.fixture(
-    params=[
-        "s3_bucket",
-        "gcs_bucket",
-        "azure_container",
-        pytest.param("rgw_bucket", marks=pytest.mark.ceph),
-    ],
-    ids=["moto", "gcs", "azurite", "rgw"],
-)
-def bucket(request):
-    """A bucket of each kind."""
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def proxy(bucket, proxy_to):
     """Counts what comes from the bucket."""

@@ -44,20 +44,6 @@ BOOKKEEPING_BYTES = 32 * MIB
 """What all processes may write beside their copies: journals, logs, small files in memory first."""
 
 
-@pytest.fixture(
-    params=[
-        "s3_bucket",
-        "gcs_bucket",
-        "azure_container",
-        pytest.param("rgw_bucket", marks=pytest.mark.ceph),
-    ],
-    ids=["moto", "gcs", "azurite", "rgw"],
-)
-def bucket(request):
-    """A bucket of each kind."""
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def proxy(bucket, proxy_to):
     """Counts what goes to the bucket, and lets parts take their time."""
