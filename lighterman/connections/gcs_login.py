@@ -1,8 +1,8 @@
 """
 The login of a GCS connection, found in its sources at one moment. The credentials come from one source, the
 first that has any: mounted files, the connection's own env, the variables of a secret that isn't mounted, the
-process environment, the SDK's own chain (gcloud's application default credentials, then the metadata server). Project, scopes, endpoint and CA merge,
-options first.
+process environment, the SDK's own chain (gcloud's application default credentials, then the metadata server).
+Project, scopes, endpoint and CA merge, options first.
 """
 
 import re

@@ -94,3 +94,31 @@ def test_work_in_the_background_tells_its_end(loop):
     loop.in_background("broken", lambda: 1 // 0, ends.append)
     turn_until(loop, lambda: len(ends) == 2)
     assert {type(end) for end in ends} == {Done, Failed}
+
+
+def test_a_halted_pool_begins_nothing_more(loop):
+    """What is under way ends and is told; what waited is dropped, and the pool is free of it."""
+    pool, gate, begun, ended = Pool(loop, 1), threading.Event(), threading.Event(), []
+
+    def first():
+        begun.set()
+        return gate.wait(10)
+
+    pool.submit(first, ended.append)
+    pool.submit(lambda: ended.append("begun after all"), ended.append)
+    assert begun.wait(10)
+    pool.halt()
+    gate.set()
+    turn_until(loop, lambda: not pool.busy)
+    assert ended == [Done(True)]
+
+
+def test_a_dismissed_thread_ends_after_its_work(loop):
+    """Nobody has to wait for it: what it waits for next is its end."""
+    pool, gate = Pool(loop, 1), threading.Event()
+    pool.submit(lambda: gate.wait(10), lambda _: None)
+    loop.dismiss()
+    gate.set()
+    turn_until(loop, lambda: not pool.busy)
+    loop.close()
+    assert not any(thread.is_alive() for thread in loop._threads)
