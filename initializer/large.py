@@ -37,6 +37,8 @@ class LargeFile:
         self._fetcher = fetcher
         self._temporary = place.temporary_of(item.path)
         self._lock = threading.Lock()
+        self._noting = threading.Lock()
+        """Held while the notes are changed: an older word mustn't follow the last one."""
         self._descriptor = -1
         self._crew: Crew | None = None
         self._beginnings = 1
@@ -90,18 +92,19 @@ class LargeFile:
 
     def save(self) -> bool:
         """Note how far it came, once that is on the disk. False when there is nothing worth a note."""
-        with self._lock:
-            item, done = self._item, bytes(self._done)
-            if self._descriptor < 0 or not any(done):
-                return False
-            descriptor = os.dup(self._descriptor)
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        half = Half(item.size_bytes, item.etag, RANGE_BYTES, done)
-        self._fetcher.state(item).note_half(item.path, half)
-        return True
+        with self._noting:
+            with self._lock:
+                item, done = self._item, bytes(self._done)
+                if self._descriptor < 0 or not any(done):
+                    return False
+                descriptor = os.dup(self._descriptor)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            half = Half(item.size_bytes, item.etag, RANGE_BYTES, done)
+            self._fetcher.state(item).note_half(item.path, half)
+            return True
 
     def give_up(self, *, keep: bool) -> None:
         """Leave it for another start to go on with, or take it away. No range is under way any more."""
@@ -189,14 +192,15 @@ class LargeFile:
 
     def _begin_anew(self, item: Fetch) -> None:
         get_logger().info("init.source_changed", key=item.key)
-        self._fetcher.state(item).forget_half(item.path)
         self._fetcher.tally.planned(0, item.size_bytes)
         self._beginnings += 1
-        os.ftruncate(self._descriptor, 0)
-        os.ftruncate(self._descriptor, item.size_bytes)
-        with self._lock:
-            self._item = item
-            self._reset(b"")
+        with self._noting:
+            self._fetcher.state(item).forget_half(item.path)
+            os.ftruncate(self._descriptor, 0)
+            os.ftruncate(self._descriptor, item.size_bytes)
+            with self._lock:
+                self._item = item
+                self._reset(b"")
         if self._crew is not None:
             self._crew.supply(self)
 
@@ -212,8 +216,9 @@ class LargeFile:
                 self._begin_anew(item)
                 return
         self._fetcher.publish(item, self._descriptor, self._attributes, verified=verified)
-        with self._lock:
-            descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
-        self._fetcher.state(item).forget_half(item.path)
+        with self._noting:
+            with self._lock:
+                descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+            self._fetcher.state(item).forget_half(item.path)
         self._fetcher.finished(self)

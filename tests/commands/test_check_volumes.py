@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import time
 
+import inotify_limits
 import msgspec
 import pytest
 from told import findings, states
@@ -348,25 +349,13 @@ if os.getuid() == 0 and _may_mount():
         assert "mounted read-only" in found["volume", "writable"]["hint"]
 
 
-LIMITED = ("unshare", "--user", "--map-root-user", "sh", "-c")
-NONE_LEFT = 'echo 0 > "/proc/sys/user/max_inotify_$0" && exec "$@"'
-
-
-def _may_limit():
-    done = subprocess.run(
-        [*LIMITED, NONE_LEFT, "watches", "true"], capture_output=True, check=False
-    )
-    return done.returncode == 0
-
-
-if _may_limit():
+if inotify_limits.may_be_lowered():
 
     @pytest.mark.parametrize("limit", ["instances", "watches"])
     def test_a_user_without_inotify_left(limit, volume, program_with):
         """A warning that names the limit: changes are found by the reconcile alone."""
-        finished = program_with().run(
-            "check", "--path", volume, through=(*LIMITED, NONE_LEFT, limit)
-        )
+        through = inotify_limits.without(limit)
+        finished = program_with().run("check", "--path", volume, through=through)
         line = findings(finished)[str(volume), "events"]
         assert (0, "warning") == (finished.code, line["state"]), finished.stdout
         assert f"fs.inotify.max_user_{limit}" in line["hint"]
