@@ -2,17 +2,20 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from initializer.growth import Growth
 from lighterman.clock import Clock
 
 Work: TypeAlias = Callable[[], None]
 
 FIRST_WORKERS: Final = 16
 """Enough where a request takes a millisecond; more only compete for the interpreter (measured on 2 cores)."""
-MOST_SUPPLIED: Final = 16
-"""Ranges of large files at once: 8 of them fill a local store's 1 GB/s, more cost memory."""
+FIRST_SUPPLIED: Final = 4
+"""Ranges of large files at once: four of them fill a local store's 1.5 GB/s, more only cost switches."""
+MOST_SUPPLIED: Final = 32
+"""What each takes of memory is the budget's to give; more never paid."""
 TICK_SECONDS: Final = 0.025
 WORTH_MORE_WORKERS_SECONDS: Final = 0.004
 """A file that takes longer than this is mostly waited for: then more workers may bring more files."""
@@ -37,6 +40,17 @@ class Supply(Protocol):
         ...
 
 
+class Works(Protocol):
+    """All that is to be done, in order."""
+
+    is_over: bool
+    """Whether no more will come."""
+
+    def next(self) -> Work | None:
+        """The next piece; ``None``: none now, or, where nothing is under way, none at all."""
+        ...
+
+
 class Crew:
     """
     Carries out ``works``, which is advanced by one worker at a time, so that order and memory are its own.
@@ -44,9 +58,9 @@ class Crew:
     """
 
     def __init__(
-        self, works: Iterator[Work], most_workers: int, clock: Clock, stop: threading.Event
+        self, works: Works, most_workers: int, clock: Clock, stop: threading.Event
     ) -> None:
-        self._works: Iterator[Work] | None = works
+        self._works = works
         self._most_workers = most_workers
         self._clock = clock
         self._stop = stop
@@ -57,6 +71,7 @@ class Crew:
         self._workers = 0
         self._hired = 0
         self._supplied = 0
+        self._supply_growth = Growth(FIRST_SUPPLIED, min(MOST_SUPPLIED, most_workers))
         self._finished_works = 0
         self._rate_before = 0.0
         self._measured_since: float | None = None
@@ -70,14 +85,29 @@ class Crew:
     def is_done(self) -> bool:
         """Whether all work was carried out."""
         with self._changed:
-            is_empty = self._works is None and not self._supplies and not self._under_way
+            is_empty = self._works.is_over and not self._supplies and not self._under_way
             return is_empty and self.error is None
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._is_halted or self._stop.is_set()
+
+    @property
+    def backlog(self) -> int:
+        """Supplies that wait, or aren't used up."""
+        return len(self._supplies)
 
     def supply(self, supply: Supply) -> None:
         """More work, to be done before what is in line."""
         with self._changed:
             self._supplies.append(supply)
             self._changed.notify_all()
+
+    def brought(self, size_bytes: int) -> None:
+        """A supplied work brought so many bytes; more are done at once as long as that brings more."""
+        with self._changed:
+            self._supply_growth.ended(size_bytes)
 
     def run(self, tick: Callable[[], None], works_hint: int) -> bool:
         """
@@ -91,6 +121,7 @@ class Crew:
                 break
             tick()
             self._hire_if_worthwhile()
+            self._hire_for_supplies()
         return self._clock.wait(HALT_SECONDS, self._over)
 
     def _halt(self) -> None:
@@ -107,13 +138,27 @@ class Crew:
             self._hired += 1
             threading.Thread(target=self._work, name=f"init-{self._hired}", daemon=True).start()
 
+    def _hire_for_supplies(self) -> None:
+        now = self._clock.monotonic()
+        with self._changed:
+            width = self._supply_growth.width
+            if self._supplied < width:  # nobody waits for a place
+                return
+            self._supply_growth.look(now, now)
+            if self._supply_growth.width == width:
+                return
+            wanted = self._supply_growth.width - self._supplied - self._waiting
+            self._changed.notify_all()
+        if wanted > 0:
+            self._hire(min(wanted, self._most_workers - self._hired))
+
     def _hire_if_worthwhile(self) -> None:
         if self._is_crew_full or self._hired >= self._most_workers:
             return
         now = self._clock.monotonic()
         with self._changed:
             finished = self._finished_works
-            is_waited_for = self._works is not None and not self._waiting
+            is_waited_for = not self._works.is_over and not self._waiting
             if self._measured_since is None or not is_waited_for:
                 # The first tick after a hiring is its warming up.
                 self._measured_since, self._finished_works = now, 0
@@ -164,6 +209,8 @@ class Crew:
                     self._changed.notify()
                 else:
                     self._finished_works += 1
+                    if self._waiting:
+                        self._changed.notify_all()
             while not (self._is_halted or self._stop.is_set()):
                 taken = self._available()
                 if taken is not None:
@@ -179,16 +226,13 @@ class Crew:
             return None
 
     def _available(self) -> "_Taken | None":
-        while self._supplies and self._supplied < MOST_SUPPLIED:
+        while self._supplies and self._supplied < self._supply_growth.width:
             work = self._supplies[0].next()
             if work is not None:
                 return _Taken(work, is_supplied=True)
             self._supplies.popleft()
-        work = next(self._works, None) if self._works is not None else None
-        if work is None:
-            self._works = None
-            return None
-        return _Taken(work, is_supplied=False)
+        work = self._works.next()
+        return _Taken(work, is_supplied=False) if work is not None else None
 
 
 class _Taken(NamedTuple):

@@ -6,12 +6,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Final
 
 from initializer import place
-from initializer.crew import Crew, Work
+from initializer.crew import FIRST_SUPPLIED, Crew
+from initializer.lane import Reading
 from initializer.large import MOST_BEGINNINGS, RANGE_BYTES, LargeFile
+from initializer.line import Line
 from initializer.plan import Fetch, MakeDirectory, Placed
 from initializer.source import Source
 from initializer.state import Notes
@@ -34,6 +35,8 @@ from lighterman.transfer.tally import Tally
 SAVE_SECONDS: Final = 10.0
 """How often the progress of large files reaches the disk: what a killed run may have to fetch again."""
 
+FEW_WORKERS: Final = 1 + FIRST_SUPPLIED
+"""Where the lane brings the small files, the other threads are for the large ones."""
 _LEAST_HELD_BYTES: Final = 64 * 1024
 
 
@@ -56,7 +59,7 @@ class Fetcher:
         self._sources = sources
         self._states = states
         self._budget = budget
-        self._clock = clock
+        self.clock = clock
         self._stop = stop
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
@@ -70,8 +73,10 @@ class Fetcher:
         process was told to stop. Then no temporary file is left, except those of large files that
         another start can go on with, which it can after every end with exit code 75.
         """
-        crew = self._crew = Crew(self._works(actions), workers, self._clock, self._stop)
-        have_ended = crew.run(self._tick, files)
+        line = Line(self, actions, workers)
+        crew = self._crew = line.crew = Crew(line, workers, self.clock, self._stop)
+        is_straight = any(source.store.straight() is not None for source in self._sources)
+        have_ended = crew.run(self._tick, min(files, FEW_WORKERS) if is_straight else files)
         self._note_placed()
         error = crew.error
         if self._stop.is_set() and (error is None or _may_pass(error)) and not crew.is_done:
@@ -130,16 +135,26 @@ class Fetcher:
         """Whether another sum than the listing's means that the bytes are wrong."""
         return self._sources[item.store].checksums.are_meant(item.key)
 
+    def readings(self) -> list[Reading | None]:
+        """For each store, how it is read straight, if it is. Asks for the addresses of their servers."""
+        return [_reading(source) for source in self._sources]
+
     def state(self, item: Fetch) -> Notes:
         """The notes of the destination that ``item`` goes to."""
         return self._states[item.root]
 
     def publish(
-        self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool
+        self,
+        item: Fetch,
+        temporary: str,
+        descriptor: int,
+        attributes: Attributes,
+        *,
+        verified: bool,
     ) -> None:
         """Give a whole file its looks and its name; the descriptor stays open."""
         mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
-        os.rename(place.temporary_of(item.path), item.path)
+        os.rename(temporary, item.path)
         self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
         if not verified:
             self.tally.unverified_file()
@@ -152,14 +167,8 @@ class Fetcher:
         """A large file is in its place."""
         self._large.pop(large.path, None)
 
-    def _works(self, actions: Iterator[Fetch | MakeDirectory]) -> Iterator[Work]:
-        for action in actions:
-            if isinstance(action, MakeDirectory):
-                _make_directory(action.path)
-            else:
-                yield partial(self._fetch, action)
-
-    def _fetch(self, item: Fetch) -> None:
+    def fetch(self, item: Fetch) -> None:
+        """Bring one file, or begin a large one; everything that may be in the way is known here."""
         for beginning in range(1, MOST_BEGINNINGS + 1):
             if item.size_bytes > RANGE_BYTES:
                 self._begin_large(item)
@@ -196,7 +205,7 @@ class Fetcher:
             descriptor = place.create(temporary)
             try:
                 attributes, verified = self._read_small(item, descriptor, expected)
-                self.publish(item, descriptor, attributes, verified=verified)
+                self.publish(item, temporary, descriptor, attributes, verified=verified)
             finally:
                 os.close(descriptor)
         except BaseException:
@@ -230,10 +239,10 @@ class Fetcher:
 
     def _tick(self) -> None:
         self._note_placed()
-        if self._large and self._clock.monotonic() - self._saved_at >= SAVE_SECONDS:
+        if self._large and self.clock.monotonic() - self._saved_at >= SAVE_SECONDS:
             for large in list(self._large.values()):
                 large.save()
-            self._saved_at = self._clock.monotonic()
+            self._saved_at = self.clock.monotonic()
 
     def _note_placed(self) -> None:
         for state, placed in zip(self._states, self._placed, strict=True):
@@ -251,11 +260,12 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LightermanError) and error.exit_code == ExitCode.TRY_AGAIN
 
 
-def _make_directory(path: str) -> None:
+def _reading(source: Source) -> Reading | None:
+    straight = source.store.straight()
+    if straight is None:
+        return None
     try:
-        os.mkdir(path)
-    except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise place.cannot_write(path, error) from error
-    except OSError as error:
-        raise place.cannot_write(path, error) from error
+        addresses = straight.way.addresses()
+    except OSError:  # whoever fetches from it says what this means
+        return None
+    return Reading(straight, addresses, source.pace)

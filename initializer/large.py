@@ -158,6 +158,8 @@ class LargeFile:
         else:
             self._attributes = attributes
             self._fetcher.tally.carried(window.size_bytes)
+            if self._crew is not None:
+                self._crew.brought(window.size_bytes)
         with self._lock:
             self._done[index] = not changed
             self._changed = self._changed or changed
@@ -215,7 +217,9 @@ class LargeFile:
                     raise untrusted(item.key)
                 self._begin_anew(item)
                 return
-        self._fetcher.publish(item, self._descriptor, self._attributes, verified=verified)
+        self._fetcher.publish(
+            item, self._temporary, self._descriptor, self._attributes, verified=verified
+        )
         with self._noting:
             with self._lock:
                 descriptor, self._descriptor = self._descriptor, -1

@@ -14,9 +14,12 @@ All methods may be called from many threads at once.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, NewType, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NewType, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from lighterman.stores.straight import Straight
 
 Key = NewType("Key", str)
 """The full, exact name of an object in its bucket."""
@@ -159,6 +162,10 @@ class Store(Protocol):
         bytes in order. Returns the attributes that came with the bytes, at no further request.
         Zero bytes are a request too, where the store needs one to know the attributes.
         """
+        ...
+
+    def straight(self) -> "Straight | None":
+        """How to read over connections of one's own; ``None`` where only ``read_into`` knows how."""
         ...
 
     def write(

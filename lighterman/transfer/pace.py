@@ -37,32 +37,39 @@ class Pace:
         A ``SlowDownError`` that passes through narrows the gate, an end without error widens it.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._running < int(self._width))
+            self._changed.wait_for(self._has_room)
             self._running += 1
             narrowings_seen = self._narrowings
+        slowed_down = went_well = False
         try:
             yield
+            went_well = True
         except SlowDownError:
-            self._slowed(narrowings_seen)
+            slowed_down = True
             raise
-        else:
-            self._went_well()
         finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify()
+            self.leave(narrowings_seen, slowed_down=slowed_down, went_well=went_well)
 
-    def _slowed(self, narrowings_seen: int) -> None:
+    def enter_now(self) -> int | None:
+        """Take one of the places, if one is free, until ``leave``, which wants the number that this returns."""
         with self._changed:
+            if not self._has_room():
+                return None
+            self._running += 1
+            return self._narrowings
+
+    def leave(self, entered: int, *, slowed_down: bool = False, went_well: bool = False) -> None:
+        """Give a place back. ``slowed_down``: the store asked for less; ``went_well``: without an error."""
+        with self._changed:
+            self._running -= 1
             # One burst of refusals is one answer: requests that were under way when the gate was
             # narrowed say nothing new.
-            if narrowings_seen == self._narrowings:
+            if slowed_down and entered == self._narrowings:
                 self._width = max(1.0, self._width / 2)
                 self._narrowings += 1
-
-    def _went_well(self) -> None:
-        if self._width >= self.most:  # the usual case takes no lock
-            return
-        with self._changed:
-            self._width = min(float(self.most), self._width + 1 / self._width)
+            elif went_well and self._width < self.most:
+                self._width = min(float(self.most), self._width + 1 / self._width)
             self._changed.notify()
+
+    def _has_room(self) -> bool:
+        return self._running < int(self._width)

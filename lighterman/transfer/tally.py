@@ -47,7 +47,8 @@ class Tally:
     def _add(self, **amounts: int) -> None:
         with self._lock:
             if not self._is_closed:
-                self._counts.update(amounts)
+                for name, amount in amounts.items():
+                    self._counts[name] += amount
 
     def planned(self, files: int, size_bytes: int) -> None:
         """So much is to be done, beside what was planned before."""

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from outputs_place import eventually
 from pulls import MIB, Pull, gets
 from servers.faults import Answer, Call, Cut, Stall, StallBody, is_get, is_listing, slow_down
 
@@ -192,10 +193,10 @@ def test_a_killed_run_goes_on_where_it_was(pull, proxy):
     """Killed and started again on the same volume, it does only what is left."""
     for number in range(40):
         pull.bucket.put(f"d/{number:02}", b"%d" % number)
-    proxy.on(of("d/30"), Stall(), times=None)
+    proxy.on(of("d/30"), StallBody(1), times=None)
     running = pull.start("--workers", "1")
     running.wait_for_event("init.file_fetched", count=25)
-    proxy.wait_for(of("d/30"))
+    eventually(pull.temporaries)
     running.kill()
     assert len(pull.temporaries()) == 1
     proxy.forget()
@@ -208,12 +209,12 @@ def test_a_killed_run_goes_on_where_it_was(pull, proxy):
 
 def test_a_killed_run_s_leftovers_are_swept(pull, proxy):
     """Also of an object that is gone by now."""
-    pull.bucket.put("gone", b"1")
+    pull.bucket.put("gone", b"11")
     pull.bucket.put("stays", b"1")
-    proxy.on(of("gone"), Stall(), times=None)
+    proxy.on(of("gone"), StallBody(1), times=None)
     running = pull.start()
     running.wait_for_event("init.file_fetched")
-    proxy.wait_for(of("gone"))
+    eventually(lambda: len(pull.temporaries()) == 1)
     running.kill()
     assert len(pull.temporaries()) == 1
     pull.bucket.delete("gone")

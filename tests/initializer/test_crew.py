@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from initializer.crew import MOST_SUPPLIED, Crew
+from initializer.crew import FIRST_SUPPLIED, Crew
 from lighterman.clock import SystemClock
 
 DEADLINE_SECONDS = 30
@@ -21,8 +21,21 @@ class Pieces:
         return self.works.popleft() if self.works else None
 
 
+class InLine:
+    """Works of an iterable."""
+
+    def __init__(self, works):
+        self.works = iter(works)
+        self.is_over = False
+
+    def next(self):
+        work = next(self.works, None)
+        self.is_over = work is None
+        return work
+
+
 def crew_of(works, most_workers=4, stop=None):
-    return Crew(iter(works), most_workers, SystemClock(), stop or threading.Event())
+    return Crew(InLine(works), most_workers, SystemClock(), stop or threading.Event())
 
 
 def no_tick():
@@ -53,7 +66,7 @@ def test_work_that_was_found_comes_before_what_is_in_line():
     def large():
         crew.supply(Pieces([lambda: done.append("range 1"), lambda: done.append("range 2")]))
 
-    crew._works = iter([lambda: done.append("before"), large, lambda: done.append("after")])
+    crew._works = InLine([lambda: done.append("before"), large, lambda: done.append("after")])
     assert crew.run(no_tick, 3)
     assert done == ["before", "range 1", "range 2", "after"]
 
@@ -62,33 +75,85 @@ def test_idle_workers_wait_for_what_may_yet_be_found():
     """Work found by the last work in line is shared."""
     crew = crew_of([], most_workers=4)
     together = threading.Barrier(4, timeout=DEADLINE_SECONDS)
-    crew._works = iter([lambda: crew.supply(Pieces([together.wait] * 4))])
+    crew._works = InLine([lambda: crew.supply(Pieces([together.wait] * 4))])
     assert crew.run(no_tick, 4)
     assert crew.error is None
     assert crew.is_done
 
 
-def test_few_pieces_of_large_work_are_under_way_at_once():
-    """However many workers there are."""
-    lock, most, under_way = threading.Lock(), 0, 0
+def pieces_together(crew, gathered_at):
+    """Pieces of which the most that were ever under way at once is told; each brings 8 MiB."""
+    lock, seen = threading.Lock(), {"most": 0, "now": 0}
     gathered = threading.Event()
 
     def piece():
-        nonlocal most, under_way
         with lock:
-            under_way += 1
-            most = max(most, under_way)
-            if under_way == MOST_SUPPLIED:
+            seen["now"] += 1
+            seen["most"] = max(seen["most"], seen["now"])
+            if seen["now"] == gathered_at:
                 gathered.set()
         gathered.wait(DEADLINE_SECONDS)
         with lock:
-            under_way -= 1
+            seen["now"] -= 1
+        crew.brought(8 << 20)
 
+    return piece, seen
+
+
+def test_few_pieces_of_large_work_are_under_way_at_first():
+    """However many workers there are, and as long as none has ended."""
     crew = crew_of([], most_workers=64)
-    crew._works = iter([lambda: crew.supply(Pieces([piece] * 200))])
+    piece, seen = pieces_together(crew, FIRST_SUPPLIED)
+    crew._supply_growth.look = lambda now, waited_seconds: None
+    crew._works = InLine([lambda: crew.supply(Pieces([piece] * 200))])
     crew._hire(40)
     assert crew.run(no_tick, 40)
-    assert most == MOST_SUPPLIED
+    assert seen["most"] == FIRST_SUPPLIED
+
+
+def test_more_pieces_are_under_way_when_more_are_worth_it():
+    """Workers are hired for them: they gather only when all are there."""
+    crew = crew_of([], most_workers=64)
+    together = threading.Barrier(2 * FIRST_SUPPLIED, timeout=DEADLINE_SECONDS)
+    crew._works = InLine([lambda: crew.supply(Pieces([together.wait] * 2 * FIRST_SUPPLIED))])
+
+    def look(_now, _waited_seconds):
+        crew._supply_growth.width = 2 * FIRST_SUPPLIED
+
+    crew._supply_growth.look = look
+    assert crew.run(no_tick, FIRST_SUPPLIED)
+    assert crew.error is None
+    assert crew.is_done
+
+
+def test_a_work_may_keep_the_line_to_itself():
+    """Nothing now isn't nothing at all: the others wait until it has ended."""
+    done = []
+
+    class Held:
+        is_over = False
+        steps = 0
+
+        def next(self):
+            self.steps += 1
+            if self.steps == 1:
+                return self.keep
+            if not self.is_over:
+                return None
+            return rest.popleft() if rest else None
+
+        def keep(self):
+            crew.supply(Pieces([lambda: done.append("supplied")]))
+            while not done:
+                given_up.wait(0.001)
+            self.is_over = True
+
+    given_up = threading.Event()
+    rest = deque([lambda: done.append("rest")])
+    crew = Crew(Held(), 4, SystemClock(), threading.Event())
+    assert crew.run(no_tick, 4)
+    assert done == ["supplied", "rest"]
+    assert crew.is_done
 
 
 def test_the_first_failure_ends_it():
@@ -185,8 +250,8 @@ class SteppedClock:
 )
 def test_no_more_workers_are_hired_than_bring_more(gain, hired):
     """Memory goes with workers: twice as many must bring at least half as many files again."""
-    crew = Crew(iter(()), 128, SteppedClock(0.1), threading.Event())
-    crew._works = iter(int, 1)
+    crew = Crew(InLine(()), 128, SteppedClock(0.1), threading.Event())
+    crew._works = InLine(iter(int, 1))
     crew._hired, rounds = 16, 0
     crew._hire = lambda count: setattr(crew, "_hired", crew._hired + count)
     while rounds < 50:

@@ -154,6 +154,9 @@ class AzureStore:
 
         return self._with_login(read)
 
+    def straight(self) -> None:
+        """Only its own engine reads it."""
+
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
     ) -> ETag:

@@ -138,6 +138,9 @@ class GcsStore:
 
         return self._with_login(read)
 
+    def straight(self) -> None:
+        """Only its own engine reads it."""
+
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
     ) -> ETag:

@@ -36,7 +36,10 @@ from lighterman.stores.s3.failures import OtherRegionError, archived
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
 from lighterman.stores.s3.stats import named_region, stat
+from lighterman.stores.s3.straight import Access, straight
 from lighterman.stores.s3.wire import Wire
+from lighterman.stores.straight import Straight
+from lighterman.stores.straight_reads import StraightReads
 from lighterman.transfer.settings import TransferSettings
 
 T = TypeVar("T")
@@ -87,6 +90,8 @@ class _Engines:
         self.login = login
         self.wire = Wire(settings, login)
         self.objects = Objects(S3Dialect(settings, login))
+        way = straight(settings, lambda: Access(settings, login))
+        self.reads = StraightReads(way, settings.place) if way is not None else None
         self._lock = threading.Lock()
         self._client: Client | None = None
         if settings.client_kwargs or settings.config_kwargs:
@@ -100,6 +105,8 @@ class _Engines:
 
     def close(self) -> None:
         self.wire.close()
+        if self.reads is not None:
+            self.reads.close()
         if self._client is not None:
             self._client.close()
 
@@ -162,11 +169,22 @@ class S3Store:
         digest: Digest | None = None,
     ) -> Attributes:
         def read(engines: _Engines) -> Attributes:
+            if engines.reads is not None:
+                attributes = engines.reads.read_into(key, window, at, etag, digest)
+                if attributes is not None:
+                    return attributes
             if not engines.objects.takes(key) or engines.settings.customer_key_headers:
                 return engines.wire.read_into(key, window, at, etag, digest)
             return engines.objects.read_into(key, window, at, etag, digest)
 
         return self._with_login(read)
+
+    def straight(self) -> Straight | None:
+        def current() -> Access:
+            engines = self._current()
+            return Access(engines.settings, engines.login)
+
+        return straight(self._engines.settings, current)
 
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False

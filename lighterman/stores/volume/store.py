@@ -115,6 +115,9 @@ class VolumeStore:
                     )
         return _attributes(before)
 
+    def straight(self) -> None:
+        """Only its own engine reads it."""
+
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
     ) -> ETag:
