@@ -32,8 +32,10 @@ from lighterman.transfer.budget import Budget
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
 
+NOTE_SECONDS: Final = 0.1
+"""How often the progress of large files is noted: what a killed run may have to fetch again."""
 SAVE_SECONDS: Final = 10.0
-"""How often the progress of large files reaches the disk: what a killed run may have to fetch again."""
+"""How often that reaches the disk: what may have to be fetched again after the machine failed."""
 
 FEW_WORKERS: Final = 1 + FIRST_SUPPLIED
 """Where the lane brings the small files, the other threads are for the large ones."""
@@ -64,7 +66,7 @@ class Fetcher:
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
         self._large: dict[str, LargeFile] = {}
-        self._saved_at = clock.monotonic()
+        self._saved_at = self._noted_at = clock.monotonic()
         self._crew: Crew | None = None
 
     def run(self, actions: Iterator[Fetch | MakeDirectory], files: int, workers: int) -> None:
@@ -239,10 +241,15 @@ class Fetcher:
 
     def _tick(self) -> None:
         self._note_placed()
-        if self._large and self.clock.monotonic() - self._saved_at >= SAVE_SECONDS:
-            for large in list(self._large.values()):
-                large.save()
-            self._saved_at = self.clock.monotonic()
+        now = self.clock.monotonic()
+        if now - self._noted_at < NOTE_SECONDS:
+            return
+        self._noted_at = now
+        sync = now - self._saved_at >= SAVE_SECONDS
+        if sync:
+            self._saved_at = now
+        for large in list(self._large.values()):
+            large.save(sync=sync)
 
     def _note_placed(self) -> None:
         for state, placed in zip(self._states, self._placed, strict=True):

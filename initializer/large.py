@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from initializer import place
 from initializer.state import Half
-from initializer.verify import RangesDigest, untrusted
-from lighterman.checksums import algorithm_of
+from initializer.verify import Ranges, Sums, sums_of, untrusted
+from lighterman.checksums import Sum, algorithm_of
 from lighterman.errors import SourceChangedError
 from lighterman.log import get_logger
 from lighterman.stores.contract import Attributes, Window
@@ -43,6 +43,8 @@ class LargeFile:
         self._crew: Crew | None = None
         self._beginnings = 1
         self._mismatches = 0
+        self._noted = self._synced = b""
+        """What the notes have of it, and what of that is on the disk."""
         self._reset(b"")
 
     @property
@@ -61,6 +63,7 @@ class LargeFile:
             if half is not None and self._descriptor >= 0:
                 # One range is always brought: with it come the mode and the time.
                 self._reset(half.done[:-1] + b"\0")
+                self._synced = half.synced[:-1] + b"\0"
             else:
                 self._descriptor = place.create(self._temporary)
                 # Its size without its blocks: the space was checked, and reserving costs as much
@@ -90,19 +93,29 @@ class LargeFile:
             self._under_way += 1
             return partial(self._bring, index)
 
-    def save(self) -> bool:
-        """Note how far it came, once that is on the disk. False when there is nothing worth a note."""
+    def save(self, *, sync: bool = True) -> bool:
+        """
+        Note how far it came; with ``sync``, once that is on the disk, so that it also outlives the machine.
+        False when there is nothing worth a note.
+        """
         with self._noting:
             with self._lock:
                 item, done = self._item, bytes(self._done)
                 if self._descriptor < 0 or not any(done):
                     return False
+                if done == (self._synced if sync else self._noted):
+                    return True
                 descriptor = os.dup(self._descriptor)
             try:
-                os.fdatasync(descriptor)
+                if sync:
+                    os.fdatasync(descriptor)
+                    self._synced = done
             finally:
                 os.close(descriptor)
-            half = Half(item.size_bytes, item.etag, RANGE_BYTES, done)
+            self._noted = done
+            half = Half(
+                item.size_bytes, item.etag, RANGE_BYTES, done, self._synced or bytes(len(done))
+            )
             self._fetcher.state(item).note_half(item.path, half)
             return True
 
@@ -128,12 +141,13 @@ class LargeFile:
         return max(1, -(-size_bytes // RANGE_BYTES))
 
     def _reset(self, done: bytes) -> None:
+        self._noted = self._synced = b""
         self._done = bytearray(done or bytes(self._count(self._item.size_bytes)))
         self._next = 0
         self._under_way = 0
         self._changed = False
         self._attributes = Attributes()
-        self._digest: RangesDigest | None = None
+        self._sums: Sums | None = None
 
     def _window(self, index: int) -> Window:
         at = index * RANGE_BYTES
@@ -142,10 +156,12 @@ class LargeFile:
     def _bring(self, index: int) -> None:
         window, item = self._window(index), self._item
         changed = False
+        with self._lock:
+            sums = self._sums = self._sums or self._new_sums(item)
         try:
-            attributes = self._fetcher.attempts.call(
+            attributes, total = self._fetcher.attempts.call(
                 f"get {item.key} from {window.start}",
-                lambda: self._fetcher.read(item, window, window.start),
+                lambda: self._read(item, window, sums),
             )
         except SourceChangedError:
             if self._beginnings == MOST_BEGINNINGS:
@@ -161,21 +177,25 @@ class LargeFile:
             if self._crew is not None:
                 self._crew.brought(window.size_bytes)
         with self._lock:
-            self._done[index] = not changed
             self._changed = self._changed or changed
-            expected = self._fetcher.expected(item)
-            if self._digest is None and expected is not None:
-                self._digest = RangesDigest(
-                    algorithm_of(expected),
-                    self._descriptor,
-                    item.size_bytes,
-                    RANGE_BYTES,
-                    self._done,
-                )
-        if self._digest is not None and not self._changed:
-            self._digest.advance()
+            self._done[index] = not changed
+        if sums is not None and not self._changed:
+            sums.keep(index, total)
         if self._end_range():
             self._conclude()
+
+    def _read(
+        self, item: Fetch, window: Window, sums: Sums | None
+    ) -> tuple[Attributes, Sum | None]:
+        total = sums.of_range() if sums is not None else None
+        return self._fetcher.read(item, window, window.start, total), total
+
+    def _new_sums(self, item: Fetch) -> Sums | None:
+        expected = self._fetcher.expected(item)
+        if expected is None:
+            return None
+        ranges = Ranges(self._descriptor, item.size_bytes, RANGE_BYTES, self._done)
+        return sums_of(algorithm_of(expected), ranges)
 
     def _end_range(self) -> bool:
         """Whether that was the last one, and nothing more will come."""
@@ -209,8 +229,8 @@ class LargeFile:
     def _put_into_place(self) -> None:
         item = self._item
         verified = False
-        if self._digest is not None:
-            verified = self._digest.checksum() == self._fetcher.expected(item)
+        if self._sums is not None:
+            verified = self._sums.checksum() == self._fetcher.expected(item)
             if not verified and self._fetcher.must_match(item):
                 self._mismatches += 1
                 if self._mismatches == 2:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from initializer.plan import Placed
 from lighterman.log import get_logger
@@ -18,13 +19,14 @@ from lighterman.log import get_logger
 if TYPE_CHECKING:
     import sqlite3
 
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _SCHEMA = """
 create table if not exists placed (
   path blob primary key, size_bytes integer not null, etag text not null, mtime_ns integer not null
 ) without rowid;
-create table if not exists halves (
+create table if not exists ranges (
   path blob primary key, size_bytes integer not null, etag text not null,
-  range_bytes integer not null, done blob not null
+  range_bytes integer not null, done blob not null, synced blob not null, boot text not null
 ) without rowid;
 """
 
@@ -36,6 +38,9 @@ class Half(NamedTuple):
     etag: str
     range_bytes: int
     done: bytes
+    """What was written: the kernel has it, whatever becomes of the process."""
+    synced: bytes
+    """What of that has reached the disk, and outlives the kernel too."""
 
 
 class Notes(Protocol):
@@ -83,17 +88,21 @@ class State:
         return Placed(*row) if row else None
 
     def half(self, path: str) -> Half | None:
-        """How far the large file at ``path`` came."""
+        """How far the large file at ``path`` came: after a restart of the machine, what it had synced."""
         row = self._row(
-            "select size_bytes, etag, range_bytes, done from halves where path = ?", path
+            "select size_bytes, etag, range_bytes, done, synced, boot from ranges where path = ?",
+            path,
         )
-        return Half(*row) if row else None
+        if row is None:
+            return None
+        half = Half(*row[:-1])
+        return half if row[-1] and row[-1] == _boot() else half._replace(done=half.synced)
 
     def halves(self) -> list[str]:
         """The paths, below the root, of all large files that came a part of the way."""
         if self._is_new:
             return []
-        return [os.fsdecode(row[0]) for row in self._do("select path from halves", ())]
+        return [os.fsdecode(row[0]) for row in self._do("select path from ranges", ())]
 
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
         """Files that are whole and in their place."""
@@ -102,14 +111,14 @@ class State:
             self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
 
     def note_half(self, path: str, half: Half) -> None:
-        """How far the large file at ``path`` came. What is noted must have reached the disk."""
-        row = (self._relative(path), *half)
-        self._do("insert or replace into halves values (?, ?, ?, ?, ?)", row)
+        """How far the large file at ``path`` came."""
+        row = (self._relative(path), *half, _boot())
+        self._do("insert or replace into ranges values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def forget_half(self, path: str) -> None:
         """The large file at ``path`` is whole, or begins anew."""
         if not self._is_new:
-            self._do("delete from halves where path = ?", (self._relative(path),))
+            self._do("delete from ranges where path = ?", (self._relative(path),))
 
     def close(self) -> None:
         """Nothing is asked or noted after."""
@@ -173,3 +182,11 @@ class State:
         for suffix in ("", "-journal"):
             with contextlib.suppress(OSError):
                 os.unlink(self._path + suffix)
+
+
+@cache
+def _boot() -> str:
+    """Which start of which machine: what one kernel has of a file, another hasn't. ``""`` where it isn't told."""
+    with contextlib.suppress(OSError), open(_BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()
+    return ""

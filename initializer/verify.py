@@ -3,9 +3,10 @@
 import errno
 import os
 import threading
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
-from lighterman.checksums import checksum, new_sum
+from lighterman.checksums import CRC32C, Sum, checksum, joined_crc32c, new_sum
 from lighterman.errors import UntrustedDataError
 from lighterman.stores.contract import Checksum, Key, Store
 from lighterman.transfer.retry import Attempts
@@ -33,47 +34,106 @@ class Checksums:
         return told is not None
 
 
-class RangesDigest:
-    """The sum of a file whose ranges come in any order: added up as far as it is there without a gap."""
+class Sums(Protocol):
+    """What a file adds up to whose ranges come in any order."""
 
-    def __init__(
-        self, algorithm: str, descriptor: int, size_bytes: int, range_bytes: int, done: bytearray
-    ) -> None:
-        self._descriptor = descriptor
-        self._size_bytes = size_bytes
-        self._range_bytes = range_bytes
-        self._done = done
+    def of_range(self) -> Sum | None:
+        """Takes a range's bytes as they come; ``None`` where they are added up later."""
+        ...
+
+    def keep(self, index: int, total: Sum | None) -> None:
+        """A range is there, and so is what ``of_range`` gave for it."""
+        ...
+
+    def checksum(self) -> Checksum:
+        """Of the whole file; every range is there. ``OSError``."""
+        ...
+
+
+class Ranges(NamedTuple):
+    """A file in ranges; ``done`` has a byte for each, which isn't zero once it is there."""
+
+    descriptor: int
+    size_bytes: int
+    range_bytes: int
+    done: bytearray
+
+    def pieces(self, index: int) -> Iterator[memoryview]:
+        """What the file has of a range, a piece at a time, each valid until the next. ``OSError``."""
+        view = memoryview(bytearray(_CHUNK_BYTES))
+        at = index * self.range_bytes
+        end = min(self.size_bytes, at + self.range_bytes)
+        while at < end:
+            count = os.preadv(self.descriptor, [view[: end - at]], at)
+            if not count:
+                raise OSError(errno.EIO, "the file is shorter than what was written to it")
+            yield view[:count]
+            at += count
+
+
+def sums_of(algorithm: str, ranges: Ranges) -> Sums:
+    """By ``crc32c``, whose sums of ranges can be joined, or ``md5``, which has to see all bytes in order."""
+    return _Joined(ranges) if algorithm == CRC32C else _InOrder(algorithm, ranges)
+
+
+class _Joined:
+    """Each range is added up while it comes; one that an earlier run brought is read again, at the end."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+        self._sums: dict[int, int] = {}
+
+    def of_range(self) -> Sum:
+        return new_sum(CRC32C)
+
+    def keep(self, index: int, total: Sum | None) -> None:
+        if total is not None:
+            self._sums[index] = int(total.hexdigest(), 16)
+
+    def checksum(self) -> Checksum:
+        ranges, joined = self._ranges, 0
+        for index in range(len(ranges.done)):
+            value = self._sums.get(index)
+            if value is None:
+                total = new_sum(CRC32C)
+                for piece in ranges.pieces(index):
+                    total.update(piece)
+                value = int(total.hexdigest(), 16)
+            left_bytes = ranges.size_bytes - index * ranges.range_bytes
+            joined = joined_crc32c(joined, value, min(ranges.range_bytes, left_bytes))
+        return checksum(CRC32C, f"{joined:08x}")
+
+
+class _InOrder:
+    """Added up from the file as far as it is there without a gap."""
+
+    def __init__(self, algorithm: str, ranges: Ranges) -> None:
+        self._ranges = ranges
         self._next = 0
         self._algorithm = algorithm
         self._sum = new_sum(algorithm)
         self._turn = threading.Lock()
 
-    def advance(self) -> None:
-        """Add what became reachable, unless another thread is at it."""
-        if self._turn.acquire(blocking=False):
+    def of_range(self) -> None:
+        """What comes is read from the file again, when it is its turn."""
+
+    def keep(self, index: int, total: Sum | None) -> None:  # noqa: ARG002  # as in Sums
+        if self._turn.acquire(blocking=False):  # else another thread is at it
             try:
                 self._add_on()
             finally:
                 self._turn.release()
 
     def checksum(self) -> Checksum:
-        """Of the whole file; every range is there."""
         with self._turn:
             self._add_on()
             return checksum(self._algorithm, self._sum.hexdigest())
 
     def _add_on(self) -> None:
-        buffer = bytearray(_CHUNK_BYTES)
-        view = memoryview(buffer)
-        while self._next < len(self._done) and self._done[self._next]:
-            at = self._next * self._range_bytes
-            end = min(self._size_bytes, at + self._range_bytes)
-            while at < end:
-                count = os.preadv(self._descriptor, [view[: end - at]], at)
-                if not count:
-                    raise OSError(errno.EIO, "the file is shorter than what was written to it")
-                self._sum.update(view[:count])
-                at += count
+        done = self._ranges.done
+        while self._next < len(done) and done[self._next]:
+            for piece in self._ranges.pieces(self._next):
+                self._sum.update(piece)
             self._next += 1
 
 

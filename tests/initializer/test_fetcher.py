@@ -202,7 +202,9 @@ def test_a_half_whose_file_is_gone_is_begun_anew(tmp_path, source):
     item = desk.item("large")
     from initializer.state import Half
 
-    desk.state.note_half(item.path, Half(item.size_bytes, item.etag, RANGE_BYTES, b"\1\1\1\1"))
+    desk.state.note_half(
+        item.path, Half(item.size_bytes, item.etag, RANGE_BYTES, b"\1\1\1\1", b"\1\1\1\1")
+    )
     desk.fetch(item)
     assert (tmp_path / "dest" / "large").read_bytes() == (source / "large").read_bytes()
 

@@ -47,12 +47,21 @@ def test_the_newest_note_counts(opened):
 
 def test_how_far_large_files_came(opened):
     """Noted, found again, listed and forgotten."""
-    half = Half(20, "e", 8, b"\1\0\1")
+    half = Half(20, "e", 8, b"\1\0\1", b"\1\0\0")
     opened().note_half(f"{opened.root}/d/big", half)
     state = opened()
     assert (state.half(f"{opened.root}/d/big"), state.halves()) == (half, ["d/big"])
     state.forget_half(f"{opened.root}/d/big")
     assert (state.half(f"{opened.root}/d/big"), state.halves()) == (None, [])
+
+
+@pytest.mark.parametrize("boot", ["another", ""], ids=["restarted", "not told"])
+def test_after_the_machine_failed_only_what_was_synced_counts(opened, monkeypatch, boot):
+    """What was only written outlives the process, as long as the kernel that has it."""
+    half = Half(20, "e", 8, b"\1\0\1", b"\1\0\0")
+    opened().note_half(f"{opened.root}/big", half)
+    monkeypatch.setattr("initializer.state._boot", lambda: boot)
+    assert opened().half(f"{opened.root}/big") == half._replace(done=half.synced)
 
 
 def test_a_first_run_that_notes_nothing_makes_no_database(opened):
