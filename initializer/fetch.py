@@ -131,7 +131,7 @@ class Fetcher:
 
     def expected(self, item: Fetch) -> Checksum | None:
         """What the content must add up to, where that is known."""
-        return self._sources[item.store].checksums.expected(item.checksum)
+        return self._sources[item.store].checksums.expected(item.key, item.checksum)
 
     def must_match(self, item: Fetch) -> bool:
         """Whether another sum than the listing's means that the bytes are wrong."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
+from initializer.manifests import Manifests
 from lighterman.checksums import CRC32C, Sum, checksum, joined_crc32c, new_sum
 from lighterman.errors import UntrustedDataError
 from lighterman.stores.contract import Checksum, Key, Store
@@ -21,13 +22,17 @@ class Checksums:
         self._store = store
         self._attempts = attempts
         self._are_told = True
+        self.manifests = Manifests(store, attempts)
+        """What manifests say comes before what the listing says: their sums can be joined."""
 
-    def expected(self, listed: Checksum | None) -> Checksum | None:
-        """What the content must add up to, by what the listing said; ``None`` where that isn't known."""
-        return listed if self._are_told else None
+    def expected(self, key: Key, listed: Checksum | None) -> Checksum | None:
+        """What the content must add up to, where a manifest or the listing says it."""
+        return self.manifests.checksum_of(key) or (listed if self._are_told else None)
 
     def are_meant(self, key: Key) -> bool:
-        """Whether the store stands by the checksum of ``key``. One request."""
+        """Whether the checksum of ``key`` is one to stand by. One request, where no manifest says it."""
+        if self.manifests.checksum_of(key) is not None:
+            return True
         told = self._attempts.call(f"stat {key}", lambda: self._store.stat(key)).checksum
         if told is None:
             self._are_told = False
