@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -19,34 +20,40 @@ HOST = "bucket.s3.eu-west-1.amazonaws.com"
 words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20)
 
 
-def signed_by_botocore(path, keys, region, seconds, *, requester_pays):
+def signed_by_botocore(path, keys, region, seconds, more, *, method="GET", query=""):
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    headers = {"x-amz-request-payer": "requester"} if requester_pays else {}
-    request = AWSRequest("GET", f"http://{HOST}{path}", headers=headers)
+    url = f"http://{HOST}{path}" + (f"?{query}" if query else "")
+    request = AWSRequest(method, url, headers=more)
     with patch("botocore.auth.get_current_datetime", return_value=moment.replace(tzinfo=None)):
         S3SigV4Auth(Credentials(*keys), "s3", region).add_auth(request)
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-def signed_by_us(signer, path, seconds):
-    lines = signer.fields(path, seconds).split("\r\n")
+def signed_by_us(signer, path, seconds, **asked):
+    lines = signer.fields(path, seconds, **asked).split("\r\n")
     assert lines.pop() == ""
     return dict(line.split(": ", 1) for line in lines)
 
 
 @given(
-    key=st.text(min_size=1, max_size=40),
+    key=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
     keys=st.builds(Keys, words, words, st.none() | words),
     region=st.sampled_from(["us-east-1", "eu-west-1", "auto"]),
     seconds=st.integers(1_500_000_000, 4_000_000_000),
-    requester_pays=st.booleans(),
+    more=st.dictionaries(
+        st.sampled_from(["x-amz-request-payer", "x-amz-server-side-encryption-customer-key"]), words
+    ),
+    method=st.sampled_from(["GET", "HEAD", "DELETE"]),
+    asked=st.dictionaries(words, st.text(st.characters(codec="utf-8"), max_size=10)),
 )
-def test_the_signature_is_botocores(key, keys, region, seconds, requester_pays):
-    """For any key, login, region and time."""
-    path = f"/{quoted(key.encode('utf-8', 'replace').decode())}"
-    signer = Signer(HOST, region, keys, requester_pays=requester_pays)
-    ours = signed_by_us(signer, path, seconds + 0.5)
-    theirs = signed_by_botocore(path, keys, region, seconds, requester_pays=requester_pays)
+def test_the_signature_is_botocores(key, keys, region, seconds, more, method, asked):
+    """For any key, login, region, time and query."""
+    path = f"/{quoted(key)}"
+    pairs = sorted((quote(name, safe="-._~"), quote(asked[name], safe="-._~")) for name in asked)
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    signer = Signer(HOST, region, keys, more)
+    ours = signed_by_us(signer, path, seconds + 0.5, method=method, query=query)
+    theirs = signed_by_botocore(path, keys, region, seconds, more, method=method, query=query)
     assert ours["authorization"] == theirs["authorization"]
     assert {name: theirs[name] for name in ours} == ours
 
@@ -54,18 +61,18 @@ def test_the_signature_is_botocores(key, keys, region, seconds, requester_pays):
 def test_a_signer_follows_the_time():
     """Across seconds and midnights: what is computed once is computed anew."""
     keys = Keys("id", "secret", None)
-    signer = Signer(HOST, "us-east-1", keys, requester_pays=False)
+    signer = Signer(HOST, "us-east-1", keys, {})
     midnight = 1_767_225_600
     for seconds in (midnight - 2, midnight - 1, midnight, midnight + 86_400, midnight - 2):
         ours = signed_by_us(signer, "/a", seconds)
-        theirs = signed_by_botocore("/a", keys, "us-east-1", seconds, requester_pays=False)
+        theirs = signed_by_botocore("/a", keys, "us-east-1", seconds, {})
         assert ours["authorization"] == theirs["authorization"]
 
 
 @pytest.mark.parametrize("token", [None, "session-token-of-no-one"])
 def test_the_secret_key_is_in_no_field(token):
     """A session token has a field of its own; the secret key never leaves."""
-    signer = Signer(HOST, "us-east-1", Keys("id", "very-secret", token), requester_pays=False)
+    signer = Signer(HOST, "us-east-1", Keys("id", "very-secret", token), {})
     fields = signer.fields("/a", 1_700_000_000)
     assert "very-secret" not in fields
     assert (token is not None) == bool(re.search("session-token-of-no-one", fields))

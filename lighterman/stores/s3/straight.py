@@ -41,7 +41,7 @@ class S3Straight:
         self._end = (
             f"accept-encoding: identity\r\nuser-agent: {settings.network.user_agent}\r\n\r\n"
         )
-        self._requester_pays = settings.requester_pays
+        self._more = {"x-amz-request-payer": "requester"} if settings.requester_pays else {}
         self._region = settings.region
         self._keys: Keys | None = None
         self._signer: Signer | None = None
@@ -58,7 +58,7 @@ class S3Straight:
         if self._signer is not None:
             signed = self._signer.fields(path, now)
         else:
-            signed = "x-amz-request-payer: requester\r\n" if self._requester_pays else ""
+            signed = "".join(f"{name}: {value}\r\n" for name, value in self._more.items())
         if part is not None:
             signed += f"range: bytes={part.start}-{part.start + part.size_bytes - 1}\r\n"
         return (
@@ -86,9 +86,7 @@ class S3Straight:
         if keys is None:
             self._signer = None
         elif self._signer is None or keys != self._keys:
-            self._signer = Signer(
-                self._host, self._region, keys, requester_pays=self._requester_pays
-            )
+            self._signer = Signer(self._host, self._region, keys, self._more)
         self._keys = keys
         self._look_at = now + _LOOK_SECONDS
 

@@ -1,8 +1,9 @@
 """
-The thin call: one request, signed by botocore's signer, sent by urllib3. For listings (exact to the key),
+The thin call: one request, sent by urllib3. For listings (exact to the key),
 for what obstore can't ask, and for keys that it would change.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from lighterman.stores.s3 import attributes as metadata
 from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
 from lighterman.stores.s3.login import Login
+from lighterman.stores.s3.signing import Signer
 
 
 class Answer(NamedTuple):
@@ -95,24 +97,23 @@ class Wire:
     def _signed(
         self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> tuple[str, dict[str, str]]:
+        pairs = sorted((quote(k, safe="-._~"), quote(v, safe="-._~")) for k, v in query.items())
+        asked = "&".join(f"{name}={value}" for name, value in pairs)
         url = f"{self._settings.base_url}/{quoted(key)}"
-        if query:
-            pairs = (f"{quote(k, safe='-._~')}={quote(v, safe='-._~')}" for k, v in query.items())
-            url += "?" + "&".join(pairs)
         # Not signed, since what is on the way changes it: Google's front end does, before it checks the rest.
-        unsigned = {"accept-encoding": "identity"}
-        plain = {"user-agent": self._settings.network.user_agent, **headers}
+        plain = {"accept-encoding": "identity", "user-agent": self._settings.network.user_agent}
+        plain |= headers
         if self._settings.requester_pays:
             plain["x-amz-request-payer"] = "requester"
         keys = self._login.keys()
-        if keys is None:
-            return url, plain | unsigned
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        request = AWSRequest(method, url, headers=plain)
-        S3SigV4Auth(keys, "s3", self._settings.region).add_auth(request)
-        return url, dict(request.headers.items()) | unsigned
+        if keys is not None:
+            _, _, host, path = url.split("/", 3)
+            more = {name: value for name, value in plain.items() if name.startswith("x-amz-")}
+            signer = Signer(host, self._settings.region, keys, more)
+            fields = signer.fields(f"/{path}", time.time(), method=method, query=asked)
+            lines = (line.partition(": ") for line in fields.splitlines())
+            plain |= {name: value for name, _, value in lines}
+        return f"{url}?{asked}" if asked else url, plain
 
 
 def attributes_of(headers: Mapping[str, str]) -> Attributes:
