@@ -3,7 +3,7 @@ What a directory holds, written beside it once it is whole: ``.lighterman-manife
 directory can tell by it whether all is there, and is what was written.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -16,8 +16,8 @@ NAME: Final = ".lighterman-manifest.json"
 class ManifestFile(msgspec.Struct, frozen=True, gc=False):
     """One file of the directory."""
 
-    size_bytes: int
-    crc32c: str
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    crc32c: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
     """Eight lower-case hexadecimal digits."""
 
     @property
