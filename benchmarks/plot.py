@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from figures import OURS, Result, Row
 
-_LABELS_WIDTH: Final = 218
+_LABELS_WIDTH: Final = 240
 _PANEL_WIDTH: Final = 262
 _GAP: Final = 24
 _TOP: Final = 76
