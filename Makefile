@@ -31,6 +31,7 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m mypy tests/typing
+	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .

@@ -214,8 +214,10 @@ def _profile(given: argparse.Namespace, root: Path) -> None:
                 late = WORKLOADS[name].latency_milliseconds
                 endpoint = store.slow_endpoint if late else store.endpoint
                 fetch = Fetch(endpoint, bucket, root / "objects" / bucket, root / "fetched")
-                profile(program, fetch, root, given.out / f"profile-{name}")
-                empty(fetch.target)
+                for kind, of_lock in (("running", False), ("lock", True)):
+                    out = given.out / f"profile-{name}-{kind}"
+                    profile(program, fetch, root, out, of_lock=of_lock)
+                    empty(fetch.target)
             remove_bucket(root, bucket)
 
 

@@ -12,22 +12,25 @@ from programs import Fetch, Program
 
 _SAMPLES_A_SECOND: Final = 250
 _LINES: Final = 25
+_NO_FRAME: Final = "(no frame of Python)"
 
 
-def profile(program: Program, fetch: Fetch, home: Path, out: Path) -> None:
+def profile(program: Program, fetch: Fetch, home: Path, out: Path, *, of_lock: bool) -> None:
     """
-    Run the program once under py-spy. ``out`` with ``.stacks`` has the collapsed stacks (for speedscope or
-    flamegraph.pl), with ``.txt`` the summary, which is printed too.
+    Run the program once under py-spy, and sample the threads that run, or those that have the interpreter's lock.
+    ``out`` with ``.stacks`` has the collapsed stacks (for speedscope or flamegraph.pl), with ``.txt`` the summary,
+    which is printed too.
     """
     spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if spy is None:
         raise SystemExit("py-spy is missing: .venv/bin/python -m pip install py-spy")
     stacks = out.with_suffix(".stacks")
     rate = str(_SAMPLES_A_SECOND)
-    # Idle threads wait for the network or for a lock: they are left out.
-    recording = [spy, "record", "--rate", rate, "--format", "raw", "--output", str(stacks), "--"]
+    recording = [spy, "record", "--rate", rate, "--format", "raw", "--output", str(stacks)]
+    if of_lock:
+        recording.append("--gil")
     ended = subprocess.run(
-        [*recording, sys.executable, *program.command(fetch)],
+        [*recording, "--", sys.executable, *program.command(fetch)],
         env=program.environment(fetch, home),
         check=False,
         capture_output=True,
@@ -35,7 +38,9 @@ def profile(program: Program, fetch: Fetch, home: Path, out: Path) -> None:
     )
     if ended.returncode or not stacks.exists():
         raise SystemExit(f"py-spy ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    text = summary(stacks.read_text().splitlines())
+    lines = stacks.read_text().splitlines()
+    whose = "that have the interpreter's lock" if of_lock else "that run"
+    text = f"Of threads {whose}: {summary(lines)}"
     out.with_suffix(".txt").write_text(text)
     print(f"{out.name}\n{text}")
 
@@ -50,12 +55,12 @@ def summary(stacks: Iterable[str]) -> str:
     total = 0
     for line in stacks:
         stack, _, count = line.rpartition(" ")
-        frames = [_function(frame) for frame in stack.split(";")]
+        frames = [_function(frame) for frame in stack.split(";") if frame] or [_NO_FRAME]
         total += int(count)
         itself[frames[-1]] += int(count)
         for frame in set(frames):
             anywhere[frame] += int(count)
-    lines = [f"{total} samples of threads that ran"]
+    lines = [f"{total} samples"]
     for title, counts in (("running itself", itself), ("on the stack", anywhere)):
         lines.append(f"\n{title}")
         lines.extend(

@@ -17,11 +17,21 @@ def test_a_profile_adds_up_functions_whatever_their_line():
     text = profiling.summary(
         ["main (a.py:1);walk (a.py:5);walk (a.py:5) 3", "main (a.py:2);read (b.py:9) 1"]
     )
-    assert "4 samples of threads that ran" in text
+    assert text.startswith("4 samples\n")
     itself, anywhere = text.split("on the stack")
     assert " 75.0%  walk (a.py)" in itself
     assert "100.0%  main (a.py)" in anywhere
     assert " 75.0%  walk (a.py)" in anywhere
+
+
+def test_a_profile_without_python_frames_is_counted():
+    """A thread of a library has none."""
+    assert "100.0%  (no frame of Python)" in profiling.summary([" 5"])
+
+
+def test_a_profile_without_samples_is_empty():
+    """A program may end before its first sample."""
+    assert profiling.summary([]).startswith("0 samples\n")
 
 
 MOUNTS = """\
