@@ -1,5 +1,5 @@
 """
-Buckets for the ideal store, made as files: the objects, the pages of the listing, and the ETags that nginx sends.
+Buckets for the ideal store, made as files: the objects, the pages of the listing, and an index.
 The same sizes and keys always give the same bytes.
 """
 
@@ -21,7 +21,8 @@ PART_BYTES: Final = 8 * MIB
 """From this size on the AWS CLI and boto3 upload by parts of this size; the ETag is then no MD5 of the object."""
 _PAGE_KEYS: Final = 1000
 _MODIFIED_SECONDS: Final = 1_793_527_200
-_MODIFIED: Final = "2026-11-01T10:00:00.000Z"
+MODIFIED: Final = "2026-11-01T10:00:00.000Z"
+"""When all objects were, as a listing has it."""
 
 
 def add_bucket(root: Path, name: str, sizes: Mapping[str, int]) -> None:
@@ -44,8 +45,10 @@ def add_bucket(root: Path, name: str, sizes: Mapping[str, int]) -> None:
         rows.append((MANIFEST, len(text), _md5(text).hexdigest()))
     rows.sort()
     _write_listings(root / "listings" / name, name, rows)
-    (root / "etags").mkdir(exist_ok=True)
-    (root / "etags" / name).write_text("".join(f"{etag} {key}\n" for key, _, etag in rows))
+    (root / "index").mkdir(exist_ok=True)
+    (root / "index" / name).write_text(
+        "".join(f"{etag} {size_bytes} {key}\n" for key, size_bytes, etag in rows)
+    )
 
 
 def remove_bucket(root: Path, name: str) -> None:
@@ -81,7 +84,7 @@ def _write_listings(directory: Path, bucket: str, rows: list[tuple[str, int, str
         is_last = number + 1 == len(pages)
         token = "" if is_last else f"<NextContinuationToken>{number + 1}</NextContinuationToken>"
         contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>{_MODIFIED}</LastModified>"
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{MODIFIED}</LastModified>"
             f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for key, size, etag in page
         )

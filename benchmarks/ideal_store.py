@@ -2,8 +2,8 @@
 An ideal store for benchmarks: nginx, which serves ranges by ``sendfile`` and listings that were prepared as
 files, so that what is measured is the client. Whatever has to be asked of it costs it next to nothing.
 
-Objects have the ETag that the listing has, and ``If-Match`` holds. Signatures aren't checked. A second port
-answers after ``LATENCY_MILLISECONDS``.
+Objects have the ETag that the listing has, and ``If-Match`` holds. A listing of a part of a bucket is made by
+``ideal_store.lua``. Signatures aren't checked. A second port answers after ``LATENCY_MILLISECONDS``.
 """
 
 import contextlib
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from buckets import MODIFIED
 
 LATENCY_MILLISECONDS: Final = 20
 _READY_TRIES: Final = 200
@@ -45,25 +47,11 @@ http {{
   uwsgi_temp_path {root}/uwsgi;
   scgi_temp_path {root}/scgi;
   map $args $page {{ default 0; "~continuation-token=(?<token>[0-9]+)" $token; }}
+  lua_package_path "{here}/?.lua;;";
   init_by_lua_block {{
-    local buckets = {{}}
-    package.loaded.etags = function(uri)
-      local bucket = string.match(uri, "^/objects/([^/]+)/")
-      if not bucket then return nil end
-      if not buckets[bucket] then
-        local etags = {{}}
-        local file = io.open("{root}/etags/" .. bucket)
-        if file then
-          for line in file:lines() do
-            local etag, key = string.match(line, "^(%S+) (.*)$")
-            etags["/objects/" .. bucket .. "/" .. key] = '"' .. etag .. '"'
-          end
-          file:close()
-        end
-        buckets[bucket] = etags
-      end
-      return buckets[bucket][uri]
-    end
+    local store = require "ideal_store"
+    store.modified = "{modified}"
+    store.serve("{root}")
   }}
   {servers}
 }}
@@ -73,8 +61,7 @@ _SERVER = """
     listen 127.0.0.1:{port} backlog=4096;
     rewrite ^/(?<bucket>[^/]+)/?$ /listings/$bucket/$page.xml break;
     rewrite ^ /objects$uri break;
-    rewrite_by_lua_block {{ ngx.header.ETag = package.loaded.etags(ngx.var.uri) }}
-    {wait}
+    rewrite_by_lua_block {{ require("ideal_store").answer({wait_seconds}) }}
     root {root};
   }}
 """
@@ -101,16 +88,23 @@ class Ideal(NamedTuple):
 def ideal_store(root: Path) -> Iterator[Ideal]:
     """Serve the buckets that are in ``root`` (see ``buckets.add_bucket``) for the length of the block."""
     quick, slow = _free_ports(2)
-    wait = f"access_by_lua_block {{ ngx.sleep({LATENCY_MILLISECONDS / 1000}) }}"
-    servers = _SERVER.format(port=quick, root=root, wait="") + _SERVER.format(
-        port=slow, root=root, wait=wait
+    servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
+        port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
     )
     modules = "\n".join(
         f"load_module /usr/lib/nginx/modules/{name}.so;"
         for name in ("ndk_http_module", "ngx_http_lua_module")
     )
     file = root / "nginx.conf"
-    file.write_text(_CONFIGURATION.format(root=root, modules=modules, servers=servers))
+    file.write_text(
+        _CONFIGURATION.format(
+            root=root,
+            here=Path(__file__).parent,
+            modified=MODIFIED,
+            modules=modules,
+            servers=servers,
+        )
+    )
     command = [nginx_program(), "-e", str(root / "error.log"), "-c", str(file), "-g", "daemon off;"]
     # In a session of its own, so that Ctrl-C ends the programs first and nginx by this block's end.
     process = subprocess.Popen(command, start_new_session=True)
