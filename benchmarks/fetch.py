@@ -36,7 +36,7 @@ OUT: Final = REPOSITORY / "build" / "bench"
 def main() -> None:
     given = _options().parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit("stopped; nothing is left behind"))
+        signal.signal(number, _stop)
     given.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         root = stack.enter_context(_emptied_at_end(given.shm))
@@ -51,8 +51,6 @@ def main() -> None:
             _profile(given, root)
             return
         taking_turns = programs(given.programs, given.lighterman, given.before, given.boto3_rounds)
-        store = stack.enter_context(ideal_store(root))
-        rows = list(_rows(given, store, places, taking_turns))
         result = Result(
             date=dt.datetime.now(dt.UTC).date().isoformat(),
             rounds=given.rounds,
@@ -60,12 +58,24 @@ def main() -> None:
             versions={program.name: program.version() for program in taking_turns}
             | {"nginx": nginx_version()},
             commands={program.name: program.shown() for program in taking_turns},
-            rows=rows,
+            rows=[],
         )
-    (given.out / "fetch.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
-    (given.out / "fetch.svg").write_text(plot.svg(result))
+        store = stack.enter_context(ideal_store(root))
+        for row in _rows(given, store, places, taking_turns):
+            # Written after each row, so that a run of an hour that is stopped leaves what it has.
+            result = msgspec.structs.replace(result, rows=[*result.rows, row])
+            text = msgspec.json.format(msgspec.json.encode(result))
+            (given.out / "fetch.json").write_bytes(text + b"\n")
+            (given.out / "fetch.svg").write_text(plot.svg(result))
     for part in (tables.facts, tables.medians, tables.ratios, tables.wanted):
         print(part(result), end="\n\n")
+
+
+def _stop(*_: object) -> None:
+    """Leave by all the blocks that tidy up, undisturbed by a second signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit("stopped; what was made is taken away")
 
 
 def _options() -> argparse.ArgumentParser:
