@@ -67,7 +67,7 @@ def main() -> None:
             text = msgspec.json.format(msgspec.json.encode(result))
             (given.out / "fetch.json").write_bytes(text + b"\n")
             (given.out / "fetch.svg").write_text(plot.svg(result))
-    for part in (tables.facts, tables.medians, tables.ratios, tables.wanted):
+    for part in (tables.facts, tables.medians, tables.ratios):
         print(part(result), end="\n\n")
 
 

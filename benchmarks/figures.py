@@ -78,6 +78,8 @@ class Machine(msgspec.Struct, frozen=True):
     python: str
     places: dict[str, str]
     """The file system of each place, by the place's name."""
+    load_before: float | None = None
+    """How many processes wanted a core in the minute before: what others do on it is in every figure."""
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ def machine(places: Mapping[str, Path]) -> Machine:
             name: file_system(Path("/proc/self/mountinfo").read_text(), path.resolve())
             for name, path in places.items()
         },
+        load_before=round(os.getloadavg()[0], 1),
     )
 
 

@@ -54,8 +54,6 @@ def section(result: Result) -> str:
             tables.facts(result),
             tables.medians(result),
             tables.ratios(result),
-            "What was wanted:",
-            tables.wanted(result),
             f"As they were called:\n\n```\n{commands}\n```",
         ]
     )

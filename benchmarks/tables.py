@@ -8,6 +8,7 @@ from figures import OURS, Result, Row, Taken, Verdict
 MET: Final = "✓"
 MISSED: Final = "✗"
 _NONE: Final = "-"
+_NAMES: Final = {"wall": "wall ≤ {:g}", "cpu": "CPU ≤ {:g}", "peak": "peak ≤ {:g} MiB"}
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -40,23 +41,19 @@ def medians(result: Result) -> str:
 
 
 def ratios(result: Result) -> str:
-    """Lighterman's wall and CPU seconds, divided by those of each other program."""
+    """Lighterman's wall and CPU seconds, divided by those of each other program, and what was wanted of them."""
     peers = [name for name in _programs(result) if name != OURS]
     rows = [
-        [_workload(row), row.place, *(_ratios(row.programs.get(peer)) for peer in peers)]
+        [
+            _workload(row),
+            row.place,
+            *(_ratios(row.programs.get(peer)) for peer in peers),
+            _wanted(row.verdicts),
+        ]
         for row in result.rows
     ]
-    return aligned(["lighterman's wall / CPU, ÷", "onto", *(f"÷ {peer}" for peer in peers)], rows)
-
-
-def wanted(result: Result) -> str:
-    """Every target with what was found, met or not."""
-    rows = [
-        [_workload(row), row.place, _what(one), f"≤ {one.at_most:g}", f"{one.found:g}", _mark(one)]
-        for row in result.rows
-        for one in row.verdicts
-    ]
-    return aligned(["workload", "onto", "what", "wanted", "found", "met"], rows)
+    head = ["lighterman's wall / CPU, ÷", "onto", *(f"÷ {peer}" for peer in peers), "wanted"]
+    return aligned(head, rows)
 
 
 def facts(result: Result) -> str:
@@ -66,9 +63,13 @@ def facts(result: Result) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     return (
         f"{result.date}, {machine.cores} cores ({machine.processor}), {machine.memory_gib} GiB, Linux {machine.kernel}, "
-        f"Python {machine.python}; {places}. {versions}. Medians of "
+        f"Python {machine.python}{_load(machine.load_before)}; {places}. {versions}. Medians of "
         f"{_counted(result.rounds)}{_fewer_rounds(result)}."
     )
+
+
+def _load(load_before: float | None) -> str:
+    return "" if load_before is None else f", load {load_before:g} before it began"
 
 
 def _counted(rounds: int) -> str:
@@ -113,13 +114,13 @@ def _ratios(program: Taken | None) -> str:
     return f"{program.wall_ratio:.2f} / {program.cpu_ratio:.2f}"
 
 
-def _what(one: Verdict) -> str:
-    return "peak MiB" if one.figure == "peak" else f"{_figure(one)} ÷ {one.peer}"
-
-
-def _figure(one: Verdict) -> str:
-    return "CPU" if one.figure == "cpu" else one.figure
-
-
-def _mark(one: Verdict) -> str:
-    return MET if one.is_met else MISSED
+def _wanted(verdicts: Sequence[Verdict]) -> str:
+    """``s5cmd: wall ≤ 0.6 ✓, CPU ≤ 0.6 ✗; peak ≤ 100 MiB ✓``."""
+    parts: dict[str, list[str]] = {}
+    for one in verdicts:
+        mark = MET if one.is_met else MISSED
+        parts.setdefault(one.peer, []).append(f"{_NAMES[one.figure].format(one.at_most)} {mark}")
+    return "; ".join(
+        ", ".join(told) if peer == OURS else f"{peer}: {', '.join(told)}"
+        for peer, told in parts.items()
+    )
