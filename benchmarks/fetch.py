@@ -24,7 +24,7 @@ from ideal_store import Ideal, ideal_store, nginx_version
 from machine import machine
 from profiling import profile
 from programs import REPOSITORY, Fetch, Program, programs
-from running import check_contents, check_sizes, empty, run
+from running import check_contents, check_sizes, empty, run, unverified_files
 from workloads import PEAK_MIB, WORKLOADS, Workload, sizes
 
 GIB: Final = 1 << 30
@@ -163,7 +163,9 @@ def _rows(
         for name in names:
             for place, target in places.items():
                 print(f"{name} onto {place} …", file=sys.stderr)
-                costs = _costs(WORKLOADS[name], store, target, taking_turns, given.rounds)
+                costs, unverified = _costs(
+                    WORKLOADS[name], store, target, taking_turns, given.rounds
+                )
                 found = compared(costs)
                 wanted = WORKLOADS[name].wanted_on_tmpfs if place == "tmpfs" else ()
                 yield Row(
@@ -175,6 +177,7 @@ def _rows(
                     total_bytes=sum(its.values()),
                     programs=found,
                     verdicts=verdicts(found, wanted, PEAK_MIB),
+                    unverified_files=unverified,
                 )
         remove_bucket(store.root, bucket)
 
@@ -189,9 +192,9 @@ def _by_bucket(names: list[str]) -> dict[str, list[str]]:
 
 def _costs(
     workload: Workload, store: Ideal, target: Path, taking_turns: list[Program], rounds: int
-) -> dict[str, list[Cost]]:
+) -> tuple[dict[str, list[Cost]], int | None]:
     """
-    What each program took in each round. Before the first is one that isn't counted, which reads the programs from
+    What each program took in each round, and how many files lighterman says that it could not verify. Before the first is one that isn't counted, which reads the programs from
     the disk (without those of few rounds, which take too long for that to matter). What each program brings first is
     compared with the objects, byte by byte.
     """
@@ -199,19 +202,22 @@ def _costs(
     endpoint = store.slow_endpoint if workload.latency_milliseconds else store.endpoint
     fetch = Fetch(endpoint, workload.bucket, store.root / "objects" / workload.bucket, target)
     costs: dict[str, list[Cost]] = {program.name: [] for program in taking_turns}
+    unverified = None
     for turn in range(rounds + 1):
         for program in taking_turns:
             first, last = (0, rounds) if program.most_rounds is None else (1, program.most_rounds)
             if not first <= turn <= last:
                 continue
             cost = run(program, fetch, store)
+            if program.name == OURS:
+                unverified = unverified_files((store.root / "output").read_text(errors="replace"))
             check_sizes(program.name, target, its)
             if turn == first:
                 check_contents(program.name, target, fetch.objects, its)
             if turn:
                 costs[program.name].append(cost)
             empty(target)
-    return costs
+    return costs, unverified
 
 
 def _profile(given: argparse.Namespace, root: Path) -> None:

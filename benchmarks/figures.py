@@ -66,6 +66,8 @@ class Row(msgspec.Struct, frozen=True):
     total_bytes: int
     programs: dict[str, Taken]
     verdicts: list[Verdict]
+    unverified_files: int | None = None
+    """Those that lighterman's own report counts, in the last round."""
 
 
 class Machine(msgspec.Struct, frozen=True):

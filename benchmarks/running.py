@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from figures import Cost
 from ideal_store import Ideal
 from programs import Fetch, Program
@@ -49,6 +50,15 @@ def run(program: Program, fetch: Fetch, store: Ideal) -> Cost:
         peak_mib=int(peak_kib) / 1024,
         store_cpu_seconds=store.cpu_seconds() - store_begun,
     )
+
+
+def unverified_files(said: str) -> int | None:
+    """What lighterman's last line of log counts as such; none where it has no such line."""
+    for line in reversed(said.splitlines()):
+        if '"init.done"' in line:
+            count: int = msgspec.json.decode(line)["unverified_files"]
+            return count
+    return None
 
 
 def empty(target: Path) -> None:

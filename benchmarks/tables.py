@@ -48,7 +48,7 @@ def ratios(result: Result) -> str:
             _workload(row),
             row.place,
             *(_ratios(row.programs.get(peer)) for peer in peers),
-            _wanted(row.verdicts),
+            _wanted(row.verdicts) + _unverified(row.unverified_files),
         ]
         for row in result.rows
     ]
@@ -124,3 +124,7 @@ def _wanted(verdicts: Sequence[Verdict]) -> str:
         ", ".join(told) if peer == OURS else f"{peer}: {', '.join(told)}"
         for peer, told in parts.items()
     )
+
+
+def _unverified(files: int | None) -> str:
+    return "" if files is None else f"; unverified: {files} {MISSED if files else MET}"

@@ -8,6 +8,7 @@ import launch
 import machine
 import profiling
 import pytest
+import running
 import workloads
 from buckets import MANIFEST, MIB, add_bucket
 
@@ -32,6 +33,18 @@ def test_a_profile_without_python_frames_is_counted():
 def test_a_profile_without_samples_is_empty():
     """A program may end before its first sample."""
     assert profiling.summary([]).startswith("0 samples\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ('{"event": "init.planned"}\n{"event": "init.done", "unverified_files": 3}\n', 3),
+        ("nothing of the kind", None),
+    ],
+)
+def test_what_lighterman_could_not_verify_is_in_its_last_line(said, count):
+    """A row in which verification was off by mistake is seen."""
+    assert count == running.unverified_files(said)
 
 
 MOUNTS = """\
