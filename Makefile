@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-fetch image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -15,7 +15,7 @@ UV := build/lock/bin/uv pip compile --quiet --no-config --universal --python-ver
 	--generate-hashes --no-strip-extras --upgrade --custom-compile-command 'make lock'
 
 help:
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/runtime ## a job between an init and a sync, over local directories
 	@.venv/bin/python demo/demo.py local
@@ -31,6 +31,7 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m mypy tests/typing
+	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .
@@ -44,12 +45,17 @@ test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah 
 	@containers/need podman buildah runc catatonit mmdebstrap
 	$(PYTEST) -m image
 
-bench: .venv/dev ## figures of docs/performance.md, beside the AWS CLI
-	.venv/bin/python benchmarks/cold_start.py
-	.venv/bin/python benchmarks/round_trip.py
+bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
+	.venv/bin/python benchmarks/fetch.py $(BENCH)
 
-bench-fetch: .venv/bench ## init beside s5cmd and rclone (Debian: nginx-light libnginx-mod-http-lua)
-	.venv/bin/python benchmarks/fetch.py
+bench-report: .venv/dev ## the last run's tables and plot into docs/performance.md
+	.venv/bin/python benchmarks/report.py
+
+bench-start: .venv/dev ## the cold start, beside the AWS CLI
+	.venv/bin/python benchmarks/cold_start.py
+
+bench-round-trip: .venv/dev ## up by the sidecar and down by init, over every kind of place
+	.venv/bin/python benchmarks/round_trip.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest

@@ -2,14 +2,12 @@
 An ideal store for benchmarks: nginx, which serves ranges by ``sendfile`` and listings that were prepared as
 files, so that what is measured is the client. Whatever has to be asked of it costs it next to nothing.
 
-It checks no signature and no condition: ``If-Match`` is taken off, since nginx would compare it with an ETag of
-its own making. A second port answers after ``LATENCY_SECONDS``.
+Objects have the ETag that the listing has, and ``If-Match`` holds. A listing of a part of a bucket is made by
+``ideal_store.lua``. Signatures aren't checked. A second port answers after ``LATENCY_MILLISECONDS``.
 """
 
-import hashlib
-import json
+import contextlib
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -19,27 +17,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
-from xml.sax.saxutils import escape
 
-import google_crc32c
+from buckets import MODIFIED
 
-LATENCY_SECONDS: Final = 0.02
-MANIFEST: Final = ".lighterman-manifest.json"
-_PAGE_KEYS: Final = 1000
-_BLOCK_BYTES: Final = 1 << 20
+LATENCY_MILLISECONDS: Final = 20
 _READY_TRIES: Final = 200
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
+# `keepalive_requests`: its default of 1,000 would make clients connect again in mid-row. The backlog takes all of
+# a client's first connections at once. `tcp_nopush` puts an answer's head and its bytes into one packet.
 _CONFIGURATION = """
 {modules}
-worker_processes 2;
+worker_processes auto;
 pid {root}/nginx.pid;
 error_log {root}/error.log;
-events {{ worker_connections 2048; }}
+events {{ worker_connections 4096; multi_accept on; }}
 http {{
   access_log off;
   sendfile on;
   tcp_nopush on;
-  keepalive_requests 1000000;
+  tcp_nodelay on;
+  etag off;
+  keepalive_requests 10000000;
+  keepalive_time 24h;
   default_type application/octet-stream;
   client_body_temp_path {root}/body;
   proxy_temp_path {root}/proxy;
@@ -47,49 +47,69 @@ http {{
   uwsgi_temp_path {root}/uwsgi;
   scgi_temp_path {root}/scgi;
   map $args $page {{ default 0; "~continuation-token=(?<token>[0-9]+)" $token; }}
+  lua_package_path "{here}/?.lua;;";
+  init_by_lua_block {{
+    local store = require "ideal_store"
+    store.modified = "{modified}"
+    store.serve("{root}")
+  }}
   {servers}
 }}
 """
 _SERVER = """
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port} backlog=4096;
     rewrite ^/(?<bucket>[^/]+)/?$ /listings/$bucket/$page.xml break;
     rewrite ^ /objects$uri break;
-    rewrite_by_lua_block {{ ngx.req.clear_header("If-Match") }}
-    {wait}
+    rewrite_by_lua_block {{ require("ideal_store").answer({wait_seconds}) }}
     root {root};
   }}
 """
 
 
 class Ideal(NamedTuple):
-    """A running store: its two endpoints, and where its objects are."""
+    """A running store: its two endpoints, where its buckets are, and the process."""
 
     endpoint: str
     slow_endpoint: str
     root: Path
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """What nginx's workers used up to this moment, in steps of the kernel's tick (10 ms)."""
+        ticks = 0
+        for worker in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / _TICKS_A_SECOND
 
 
 @contextmanager
 def ideal_store(root: Path) -> Iterator[Ideal]:
-    """Serve the buckets that are in ``root`` (see ``add_bucket``) for the length of the block."""
+    """Serve the buckets that are in ``root`` (see ``buckets.add_bucket``) for the length of the block."""
     quick, slow = _free_ports(2)
-    wait = f"access_by_lua_block {{ ngx.sleep({LATENCY_SECONDS}) }}"
-    servers = _SERVER.format(port=quick, root=root, wait="") + _SERVER.format(
-        port=slow, root=root, wait=wait
+    servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
+        port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
     )
     modules = "\n".join(
         f"load_module /usr/lib/nginx/modules/{name}.so;"
         for name in ("ndk_http_module", "ngx_http_lua_module")
     )
     file = root / "nginx.conf"
-    file.write_text(_CONFIGURATION.format(root=root, modules=modules, servers=servers))
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        raise SystemExit("nginx is missing: apt-get install nginx-light libnginx-mod-http-lua")
-    process = subprocess.Popen([nginx, "-c", str(file), "-g", "daemon off;"])
+    file.write_text(
+        _CONFIGURATION.format(
+            root=root,
+            here=Path(__file__).parent,
+            modified=MODIFIED,
+            modules=modules,
+            servers=servers,
+        )
+    )
+    command = [nginx_program(), "-e", str(root / "error.log"), "-c", str(file), "-g", "daemon off;"]
+    # In a session of its own, so that Ctrl-C ends the programs first and nginx by this block's end.
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        found = Ideal(f"http://127.0.0.1:{quick}", f"http://127.0.0.1:{slow}", root)
+        found = Ideal(f"http://127.0.0.1:{quick}", f"http://127.0.0.1:{slow}", root, process.pid)
         _wait_until_ready(process, found)
         yield found
     finally:
@@ -97,64 +117,28 @@ def ideal_store(root: Path) -> Iterator[Ideal]:
         process.wait()
 
 
-def add_bucket(root: Path, name: str, sizes: dict[str, int], *, manifest: bool) -> None:
-    """
-    A bucket of random objects of these sizes, by their keys. In the listing the ETag of each is its MD5; with
-    ``manifest`` it looks like that of an object that came by parts, and a manifest holds the CRC32C.
-    """
-    objects = root / "objects" / name
-    rows, checksums = [], {}
-    draw = random.Random(7)
-    for key, size_bytes in sorted(sizes.items()):
-        path = objects / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        md5, crc = hashlib.md5(usedforsecurity=False), 0
-        with path.open("wb") as file:
-            for start in range(0, size_bytes, _BLOCK_BYTES):
-                block = draw.randbytes(min(_BLOCK_BYTES, size_bytes - start))
-                md5.update(block)
-                crc = google_crc32c.extend(crc, block)
-                file.write(block)
-        etag = f"{md5.hexdigest()}-{max(1, -(-size_bytes >> 23))}" if manifest else md5.hexdigest()
-        rows.append((key, size_bytes, etag))
-        checksums[key] = {"size_bytes": size_bytes, "crc32c": f"{crc:08x}"}
-    if manifest:
-        text = json.dumps({"version": 1, "files": checksums}).encode()
-        (objects / MANIFEST).write_bytes(text)
-        digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
-        rows.append((MANIFEST, len(text), digest))
-    _write_listings(root / "listings" / name, name, sorted(rows))
+def nginx_program() -> str:
+    """Where nginx is; ends the benchmark with how to get it, where it isn't."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None or not Path("/usr/lib/nginx/modules/ngx_http_lua_module.so").exists():
+        raise SystemExit(
+            "nginx with its Lua module is missing: apt-get install nginx-light libnginx-mod-http-lua"
+        )
+    return nginx
 
 
-def _write_listings(directory: Path, bucket: str, rows: list[tuple[str, int, str]]) -> None:
-    directory.mkdir(parents=True)
-    pages = [rows[at : at + _PAGE_KEYS] for at in range(0, len(rows), _PAGE_KEYS)]
-    for number, page in enumerate(pages):
-        is_last = number + 1 == len(pages)
-        token = "" if is_last else f"<NextContinuationToken>{number + 1}</NextContinuationToken>"
-        contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-11-01T10:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-            for key, size, etag in page
-        )
-        (directory / f"{number}.xml").write_text(
-            '<?xml version="1.0" encoding="UTF-8"?>'
-            '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<Name>{bucket}</Name><Prefix></Prefix><KeyCount>{len(page)}</KeyCount><MaxKeys>1000</MaxKeys>"
-            f"<EncodingType>url</EncodingType><IsTruncated>{'false' if is_last else 'true'}</IsTruncated>"
-            f"{token}{contents}</ListBucketResult>"
-        )
+def nginx_version() -> str:
+    """As ``nginx -v`` says it, on stderr: ``nginx version: nginx/1.22.1``."""
+    said = subprocess.run([nginx_program(), "-v"], check=True, capture_output=True, text=True)
+    return said.stderr.strip().rpartition("/")[2]
 
 
 def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
@@ -166,10 +150,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
         except urllib.error.HTTPError:
             return
         except OSError:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
-            except subprocess.TimeoutExpired:
-                continue
         else:
             return
-    raise SystemExit(f"nginx did not start; see {found.root}/error.log")
+    said = (found.root / "error.log").read_text(errors="replace")[-2000:]
+    raise SystemExit(f"nginx did not start: {said}")
