@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 from lighterman.errors import ConfigurationError, TransientError
 from lighterman.stores.contract import ETag, Key, Listed
-from lighterman.stores.s3 import etags
+from lighterman.stores.s3 import canonical, etags
 from lighterman.stores.s3.archives import is_archived
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Liste
 
 def parsed(body: bytes) -> tuple[list[Listed], str]:
     """One page of a listing, and the token of the next (``""``: there is none)."""
+    page = canonical.read(body)
+    if page is None:
+        return parsed_as_xml(body)
+    truncated = page.fields.get("IsTruncated") == "true"
+    return page.objects, page.fields.get("NextContinuationToken", "") if truncated else ""
+
+
+def parsed_as_xml(body: bytes) -> tuple[list[Listed], str]:
+    """The same of any XML, as a tree of elements."""
     root, is_whole = _read(body)
     # The namespace differs from store to store, and some have none.
     space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
