@@ -13,6 +13,7 @@ from lighterman.stores.contract import ETag, Key, Listed
 from lighterman.stores.s3 import etags
 from lighterman.stores.s3.archives import is_archived
 
+_SPACES: Final = " \t\r\n"
 _SPACE: Final = r"[ \t\r\n]*+"
 _BETWEEN: Final = (
     rf"{_SPACE}(?:<(?:"
@@ -57,7 +58,7 @@ def read(body: bytes) -> Page | None:
     except UnicodeDecodeError:
         return None
     parts = _CONTENTS.split(text)
-    fields = _fields("".join(parts[::_FIELDS]))
+    fields = _fields(*parts[::_FIELDS])
     if fields is None:
         return None
     is_quoted = fields.get("EncodingType") == "url"
@@ -86,18 +87,29 @@ def unquoted(text: str) -> str:
     return unquote_plus(plain) if "%" in plain or "+" in plain else plain
 
 
-def _fields(beside: str) -> dict[str, str] | None:
-    """Those of a page without its objects."""
-    opening = _OPENING.match(beside)
+def _fields(before: str, *after: str) -> dict[str, str] | None:
+    """Those that stand before the first object, between the others, and after the last one."""
+    opening = _OPENING.match(before)
+    if opening is None:
+        return None
     found: dict[str, str] = {}
-    at = opening.end() if opening else len(beside)
-    while leaf := _LEAF.match(beside, at):
-        value = _resolved(leaf[2] or "")
-        if value is None or leaf[1] in found:
+    at = _take_leaves(before, opening.end(), found)
+    for part in after:
+        if at < len(before):
             return None
+        before, at = part, _take_leaves(part, len(part) - len(part.lstrip(_SPACES)), found)
+    return found if _CLOSING.fullmatch(before, at) else None
+
+
+def _take_leaves(part: str, at: int, found: dict[str, str]) -> int:
+    """Where the elements that can be understood end."""
+    while leaf := _LEAF.match(part, at):
+        value = _resolved(leaf[2] or "")
+        if value is None or leaf[1] in found or leaf[1] == "Contents":
+            break
         found[leaf[1]] = value
         at = leaf.end()
-    return found if _CLOSING.fullmatch(beside, at) else None
+    return at
 
 
 def _resolved(text: str) -> str | None:
