@@ -22,13 +22,14 @@ from initializer.plan import (
     wanted,
 )
 from initializer.refusals import Refusals
+from initializer.shards import Share
 from initializer.source import Source
 from initializer.space import Needs
 from initializer.spool import Spool
 from lighterman.errors import DeadlineError
 from lighterman.stores.contract import Listed, Store
 from lighterman.transfer.retry import Attempts
-from lighterman.transfer.tally import Tally
+from lighterman.transfer.tally import Sharded, Tally
 
 _Listing: TypeAlias = Callable[[Store, str, Attempts], Iterator[list[Listed]]]
 
@@ -48,12 +49,15 @@ class Surveyed(NamedTuple):
     files: int
     size_bytes: int
     kept: int
+    shards: list[Sharded]
 
 
 class _Directory:
     """One declared directory, or a connection's whole root."""
 
-    def __init__(self, declared: Declared, pair: Pair, source: Source, root: str) -> None:
+    def __init__(
+        self, declared: Declared, pair: Pair, source: Source, root: str, share: Share | None
+    ) -> None:
         self._declared = declared
         self._store = source.store
         key = source.key(pair.source)
@@ -62,11 +66,12 @@ class _Directory:
         connection = declared.entry.connection
         self.source = (f"{pair.source}/" if pair.source else connection), connection
         self.is_missing = not declared.entry.optional
+        self._share = share
 
     def items(self, listing: _Listing, attempts: Attempts) -> Iterator[Wanted]:
         _, store, root = self._declared
         pages = listing(self._store, self._prefix, attempts)
-        for item in wanted(pages, self._prefix, self.base, root, store):
+        for item in wanted(pages, self._prefix, self.base, root, store, self._share):
             self.is_missing = False
             yield item
 
@@ -94,6 +99,11 @@ class Survey:
         self._attempts = attempts
         self._tally = tally
         self._stop = stop
+        self._shares = {
+            id(one): Share(one.entry.connection, one.entry.shard)
+            for one in declared
+            if one.entry.shard
+        }
 
     def make(self) -> Surveyed:
         """
@@ -106,7 +116,9 @@ class Survey:
         for declared, sought, listed in look_at(self._sought(), self._attempts):
             if listed is not None:
                 path = f"{self._roots[declared.root]}/{sought.target}"
-                files.append(Wanted(path, declared.root, declared.store, listed))
+                files.append(
+                    Wanted(path, declared.root, declared.store, listed, self._share_of(declared))
+                )
             elif sought.may_be_prefix:
                 directories.append(self._directory(declared, Pair("", "")))
             elif not declared.entry.optional:
@@ -116,6 +128,8 @@ class Survey:
         try:
             return self._planned(files, directories, missing, in_order)
         except UnsortedError:
+            for share in self._shares.values():
+                share.begin_again()
             listing = partial(put_in_order, directory=self._state_directory)
             return self._planned(files, directories, missing, listing)
 
@@ -128,7 +142,11 @@ class Survey:
                 yield declared, Sought.place(source, declared.entry)
 
     def _directory(self, declared: Declared, pair: Pair) -> _Directory:
-        return _Directory(declared, pair, self._sources[declared.store], self._roots[declared.root])
+        source, root = self._sources[declared.store], self._roots[declared.root]
+        return _Directory(declared, pair, source, root, self._share_of(declared))
+
+    def _share_of(self, declared: Declared) -> Share | None:
+        return self._shares.get(id(declared))
 
     def _planned(
         self,
@@ -164,7 +182,8 @@ class Survey:
         refusals.missing(directory.source for directory in directories if directory.is_missing)
         refusals.raise_any(self._tally)
         needs.require()
-        return Surveyed(spool, count, size_bytes, kept)
+        shards = [share.told() for share in self._shares.values()]
+        return Surveyed(spool, count, size_bytes, kept, shards)
 
 
 def _there_bytes(action: Fetch) -> int:

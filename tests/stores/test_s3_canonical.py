@@ -95,7 +95,10 @@ snippets = st.sampled_from(
         OBJECT.format(key="more", etag="", checksum="", size=1, storage=""),
     ]
 )
-edits = st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.sampled_from([0, 0, 1, 2, 9]), snippets), max_size=3)
+edits = st.lists(
+    st.tuples(st.floats(0, 1), st.booleans(), st.sampled_from([0, 0, 1, 2, 9]), snippets),
+    max_size=3,
+)
 
 
 def read_as_xml(body):
