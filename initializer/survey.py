@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from initializer import place
+from initializer.ahead import Ahead, Listing
 from initializer.entries import Entry, Pair
 from initializer.large import RANGE_BYTES
-from initializer.listing import UnsortedError, in_order, put_in_order
+from initializer.listing import UnsortedError, put_in_order
 from initializer.look import Sought, look_at
 from initializer.plan import (
     Disk,
@@ -27,11 +29,12 @@ from initializer.source import Source
 from initializer.space import Needs
 from initializer.spool import Spool
 from lighterman.errors import DeadlineError
-from lighterman.stores.contract import Listed, Store
+from lighterman.stores.contract import Listed
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Sharded, Tally
 
-_Listing: TypeAlias = Callable[[Store, str, Attempts], Iterator[list[Listed]]]
+_Pages: TypeAlias = Callable[[int], Iterator[list[Listed]]]
+"""The pages of the declared directory of that number."""
 
 
 class Declared(NamedTuple):
@@ -59,19 +62,17 @@ class _Directory:
         self, declared: Declared, pair: Pair, source: Source, root: str, share: Share | None
     ) -> None:
         self._declared = declared
-        self._store = source.store
         key = source.key(pair.source)
-        self._prefix = f"{key}/" if key else ""
+        self.listing = Listing(source.store, f"{key}/" if key else "")
         self.base = f"{root}/{pair.target}/" if pair.target else f"{root}/"
         connection = declared.entry.connection
         self.source = (f"{pair.source}/" if pair.source else connection), connection
         self.is_missing = not declared.entry.optional
         self._share = share
 
-    def items(self, listing: _Listing, attempts: Attempts) -> Iterator[Wanted]:
+    def items(self, pages: Iterator[list[Listed]]) -> Iterator[Wanted]:
         _, store, root = self._declared
-        pages = listing(self._store, self._prefix, attempts)
-        for item in wanted(pages, self._prefix, self.base, root, store, self._share):
+        for item in wanted(pages, self.listing.prefix, self.base, root, store, self._share):
             self.is_missing = False
             yield item
 
@@ -125,13 +126,20 @@ class Survey:
                 missing.append((sought.name, declared.entry.connection))
         for declared in self._declared:
             directories += [self._directory(declared, pair) for pair in declared.entry.dirs]
+        directories.sort(key=attrgetter("base"))
+        listings = [directory.listing for directory in directories]
         try:
-            return self._planned(files, directories, missing, in_order)
+            with Ahead(listings, self._attempts, self._state_directory) as ahead:
+                return self._planned(files, directories, missing, ahead.pages)
         except UnsortedError:
             for share in self._shares.values():
                 share.begin_again()
-            listing = partial(put_in_order, directory=self._state_directory)
-            return self._planned(files, directories, missing, listing)
+
+            def sorted_pages(number: int) -> Iterator[list[Listed]]:
+                store, prefix = listings[number]
+                return put_in_order(store, prefix, self._attempts, self._state_directory)
+
+            return self._planned(files, directories, missing, sorted_pages)
 
     def _sought(self) -> Iterator[tuple[Declared, Sought]]:
         for declared in self._declared:
@@ -153,12 +161,12 @@ class Survey:
         files: list[Wanted],
         directories: list[_Directory],
         missing: list[tuple[str, str]],
-        listing: _Listing,
+        pages: _Pages,
     ) -> Surveyed:
         streams = [Stream(item.path, partial(_one, item)) for item in files]
         streams += [
-            Stream(directory.base, partial(directory.items, listing, self._attempts))
-            for directory in directories
+            Stream(directory.base, partial(_listed, directory, pages, number))
+            for number, directory in enumerate(directories)
         ]
         refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
         count = size_bytes = kept = 0
@@ -191,6 +199,10 @@ def _there_bytes(action: Fetch) -> int:
     if action.size_bytes <= RANGE_BYTES:
         return 0
     return min(action.size_bytes, place.allocated_bytes(place.temporary_of(action.path)))
+
+
+def _listed(directory: _Directory, pages: _Pages, number: int) -> Iterator[Wanted]:
+    return directory.items(pages(number))
 
 
 def _one(item: Wanted) -> Iterator[Wanted]:

@@ -25,9 +25,11 @@ Ask: TypeAlias = Callable[[Mapping[str, str], Mapping[str, str]], bytes]
 """Sends a GET of the bucket with this query and these headers; gives the answer's body."""
 
 
-def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Listed]]:
+def pages(
+    ask: Ask, prefix: str, *, tells_restores: bool, after: str = ""
+) -> Iterator[list[Listed]]:
     """
-    Every object whose key starts with ``prefix``, a page of up to 1,000 at a time. ``tells_restores`` where
+    Every object whose key starts with ``prefix`` and comes after ``after``, a page of up to 1,000 at a time. ``tells_restores`` where
     the store, asked for it, tells in the listing which archived objects were restored: AWS does, others
     may refuse the question.
     """
@@ -37,6 +39,8 @@ def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Liste
         "max-keys": _PAGE_KEYS,
         "prefix": prefix,
     }
+    if after:
+        query["start-after"] = after
     headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if tells_restores else {}
     while True:
         page, token = parsed(ask(query, headers))
