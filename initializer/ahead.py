@@ -30,6 +30,8 @@ MOST_LISTERS: Final = 16
 """Threads at most. With 100 ms a page of 1,000 keys they bring as much as one interpreter can plan."""
 MOST_HELD_KEYS: Final = 32_000
 """In memory beside the plan: some 12 MB."""
+_RESUME_KEYS: Final = MOST_HELD_KEYS // 2
+"""Who waits for room goes on at so many, and not page by page: each change of threads takes its time."""
 _LEAST_PAGE_KEYS: Final = 50
 """What a page counts at least: it takes memory without a key too."""
 _LEAST_WIDTH_PAGES: Final = 2.0
@@ -168,6 +170,7 @@ class Ahead:
             if not (part.pages or part.is_done):
                 self._awaited = part
                 self._changed.notify_all()
+                self._hire_for_a_cut()
                 self._changed.wait_for(lambda: part.pages or part.is_done or self._error)
                 self._awaited = None
             if self._error:
@@ -176,10 +179,18 @@ class Ahead:
                 return None
             page = part.pages.popleft()
             if isinstance(page, list):
+                before = self._held_keys
                 self._held_keys -= _weight(page)
-                self._changed.notify_all()
+                if self._held_keys <= _RESUME_KEYS < before:
+                    self._changed.notify_all()
                 return page
         return [Listed(*row) for row in unpacked(self._file.take(page))]
+
+    def _hire_for_a_cut(self) -> None:
+        if self._listers < self._most_listers:
+            cut = self._next_cut()
+            if cut:
+                self._hire(cut)
 
     def _hire(self, cut: "tuple[_Part, str] | None") -> None:
         self._listers += 1
@@ -190,7 +201,7 @@ class Ahead:
             while (part := self._split(*cut) if cut else self._take()) is not None or cut:
                 if part is not None:
                     self._list(part)
-                cut = self._next_cut()
+                cut = self._next_cut() if self._is_starving() else None
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that reads
             with self._changed:
                 self._error = self._error or error
@@ -234,7 +245,7 @@ class Ahead:
     def _deliver(self, part: _Part, page: list[Listed] | None) -> bool:
         """Hand a page over, as far as it is this part's; whether that was the last one."""
         with self._changed:
-            is_over = page is None
+            was_starving, is_over = self._is_starving(), page is None
             fresh = _fresh(part, page or [])
             if part.until is not None and fresh and fresh[-1].key >= part.until:
                 end = bisect_left(fresh, part.until, key=_key)
@@ -252,18 +263,17 @@ class Ahead:
                 part.is_done = True
                 self._active.remove(part)
             self._changed.notify_all()
-            if self._awaited and self._listers < self._most_listers:
-                cut = self._next_cut()
-                if cut:
-                    self._hire(cut)
+            if was_starving:
+                self._hire_for_a_cut()
         return is_over
 
     def _hand_over(self, part: _Part, page: list[Listed]) -> None:
         weight = _weight(page)
-        self._changed.wait_for(
-            lambda: self._held_keys + weight <= MOST_HELD_KEYS or self._awaited or self._is_closed
-        )
-        if self._held_keys + weight <= MOST_HELD_KEYS or self._awaited is part:
+        if self._held_keys + weight > MOST_HELD_KEYS:
+            self._changed.wait_for(
+                lambda: self._held_keys <= _RESUME_KEYS or self._is_starving() or self._is_closed
+            )
+        if self._held_keys + weight <= MOST_HELD_KEYS or (self._awaited is part and not part.pages):
             self._held_keys += weight
             part.pages.append(page)
             return
@@ -274,10 +284,14 @@ class Ahead:
             self._changed.acquire()
         part.pages.append(place)
 
+    def _is_starving(self) -> bool:
+        """Whether the reader waits for a page that isn't there yet."""
+        return self._awaited is not None and not self._awaited.pages
+
     def _next_cut(self) -> "tuple[_Part, str] | None":
-        """What to cut, while the reader waits and no whole listing does."""
+        """What to cut, once no whole listing waits for its begin."""
         with self._changed:
-            if self._unbegun or not self._awaited or self._is_closed:
+            if self._unbegun or self._is_closed:
                 return None
             cut = self._cut()
             if cut:

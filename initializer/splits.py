@@ -33,14 +33,14 @@ def width(seen: Seen) -> float:
     if horizon is None:
         return float("inf")
     far, near = _shared(last, horizon), _shared(first, last)
-    if far >= len(horizon) or far >= len(last) or near >= min(len(first), len(last)):
+    if far > near or far >= len(horizon) or near >= min(len(first), len(last)):
         return 0.0
-    found = float(_rank(horizon[far]) - _rank(last[far])) / max(
-        1, _rank(last[near]) - _rank(first[near])
-    )
-    for character in last[far:near]:
-        found *= max(1, len(_kind(character)))
-    return found
+    left = float(max(0, _rank(horizon[far]) - _rank(last[far]) - 1))
+    for character in last[far + 1 : near + 1]:
+        kind = _kind(character)
+        if kind:
+            left = left * len(kind) + len(kind) - 1 - kind.index(character)
+    return left / max(1, _rank(last[near]) - _rank(first[near]))
 
 
 def place(prefix: str, seen: Seen) -> str | None:
