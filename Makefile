@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-fetch image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-fetch bench-plan image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -50,6 +50,9 @@ bench: .venv/dev ## figures of docs/performance.md, beside the AWS CLI
 
 bench-fetch: .venv/bench ## init beside s5cmd and rclone (Debian: nginx-light libnginx-mod-http-lua)
 	.venv/bin/python benchmarks/fetch.py
+
+bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
+	.venv/bin/python benchmarks/plan_scale.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
@@ -128,18 +129,32 @@ class Survey:
             directories += [self._directory(declared, pair) for pair in declared.entry.dirs]
         directories.sort(key=attrgetter("base"))
         listings = [directory.listing for directory in directories]
+
+        def sorted_pages(number: int) -> Iterator[list[Listed]]:
+            store, prefix = listings[number]
+            return put_in_order(store, prefix, self._attempts, self._state_directory)
+
         try:
             with Ahead(listings, self._attempts, self._state_directory) as ahead:
-                return self._planned(files, directories, missing, ahead.pages)
+                return self._spooled(files, directories, missing, ahead.pages)
         except UnsortedError:
             for share in self._shares.values():
                 share.begin_again()
+            return self._spooled(files, directories, missing, sorted_pages)
 
-            def sorted_pages(number: int) -> Iterator[list[Listed]]:
-                store, prefix = listings[number]
-                return put_in_order(store, prefix, self._attempts, self._state_directory)
-
-            return self._planned(files, directories, missing, sorted_pages)
+    def _spooled(
+        self,
+        files: list[Wanted],
+        directories: list[_Directory],
+        missing: list[tuple[str, str]],
+        pages: _Pages,
+    ) -> Surveyed:
+        with ExitStack() as held:
+            spool = Spool(self._state_directory)
+            held.callback(spool.close)
+            surveyed = self._planned(files, directories, missing, pages, spool)
+            held.pop_all()
+            return surveyed
 
     def _sought(self) -> Iterator[tuple[Declared, Sought]]:
         for declared in self._declared:
@@ -162,13 +177,14 @@ class Survey:
         directories: list[_Directory],
         missing: list[tuple[str, str]],
         pages: _Pages,
+        spool: Spool,
     ) -> Surveyed:
         streams = [Stream(item.path, partial(_one, item)) for item in files]
         streams += [
             Stream(directory.base, partial(_listed, directory, pages, number))
             for number, directory in enumerate(directories)
         ]
-        refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
+        refusals, needs = Refusals(), Needs(self._roots)
         count = size_bytes = kept = 0
         for action in plan(merged(streams), self._roots, self._disk):
             if self._stop.is_set():

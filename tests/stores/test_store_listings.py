@@ -72,7 +72,6 @@ def test_more_than_a_page_of_keys_is_listed_page_by_page(store, put_all):
 
 
 ODD = [
-    "a",
     "a b",
     "a+b%2F",
     "a-x",
@@ -102,7 +101,7 @@ def test_a_listing_may_begin_after_a_key(store, put_all, prefix):
 def test_a_long_listing_in_parts_is_that_from_end_to_end(store, put_all, tmp_path):
     """No key lost or doubled, in the same order, where threads list parts of it (or may not)."""
     keys = {f"many/{number % 7}/{number * 7919 % 4001:04}.é+b" for number in range(3500)}
-    put_all(sorted(keys | {"many", "manz"}))
+    put_all(sorted(keys | {"manx", "manz"}))
     attempts = Attempts(10, SystemClock(), Tally())
     asked = []
     begun = threading.Event()
