@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -56,6 +56,9 @@ bench-start: .venv/dev ## the cold start, beside the AWS CLI
 
 bench-round-trip: .venv/dev ## up by the sidecar and down by init, over every kind of place
 	.venv/bin/python benchmarks/round_trip.py
+
+bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
+	.venv/bin/python benchmarks/plan_scale.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest

@@ -3,13 +3,17 @@
 import os
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from initializer.entries import Entry, as_file_pair, as_pair
+from initializer.shards import Shard, shard_of
 from lighterman.command import Context
 from lighterman.connections.uri import is_uri
 from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, variable_of, whole_number
+
+if TYPE_CHECKING:
+    from lighterman.jobspec import Shard as WrittenShard
 
 ARTIFACTS: Final = "/lighterman/artifacts"
 WORKERS: Final = 128
@@ -42,6 +46,11 @@ def configure(flags: Flags) -> None:
         metavar="NUMBER",
         help=f"files and ranges that come at once, if not up to {WORKERS}",
     )
+    flags.add(
+        "--shard",
+        metavar="INDEX/COUNT",
+        help="only this pod's part of it, balanced by size, like $JOB_COMPLETION_INDEX/8",
+    )
 
 
 def run(arguments: Namespace, context: Context) -> int:
@@ -73,13 +82,13 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
             f"{variable_of('--connection')}, {variable_of('--spec')}",
         )
     if arguments.uri:
-        return [_of_uri(arguments)]
+        return [_of_uri(arguments, environ)]
     if arguments.spec:
         return _of_spec(arguments, environ)
     return [_of_flags(arguments, environ)]
 
 
-def _of_uri(arguments: Namespace) -> Entry:
+def _of_uri(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     _refuse(arguments, "URI DEST", ("dir", "file", "to"))
     if not arguments.into:
         raise UsageError(
@@ -93,6 +102,7 @@ def _of_uri(arguments: Namespace) -> Entry:
         connection=arguments.uri,
         destination=_absolute(arguments.into),
         workers=arguments.workers or WORKERS,
+        shard=_flagged_shard(arguments.shard, environ),
     )
 
 
@@ -106,11 +116,12 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         workers=arguments.workers or WORKERS,
+        shard=_flagged_shard(arguments.shard, environ),
     )
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to"))
+    _refuse(arguments, "--spec", ("dir", "file", "to", "shard"))
     from lighterman.jobspec import load_job_spec
 
     items = load_job_spec(arguments.spec).init
@@ -134,9 +145,25 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 ),
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
+                shard=_written_shard(declared.shard, environ),
             )
         )
     return entries
+
+
+def _written_shard(written: "WrittenShard | None", environ: Mapping[str, str]) -> Shard | None:
+    if written is None:
+        return None
+    return shard_of(written.index, written.count, written.place, environ)
+
+
+def _flagged_shard(text: str | None, environ: Mapping[str, str]) -> Shard | None:
+    if not text:
+        return None
+    index, slash, count = text.partition("/")
+    if not (index and slash and count) or "/" in count:
+        raise UsageError(f"--shard {text!r}: write INDEX/COUNT", hint="for example 0/8")
+    return shard_of(index, count, "--shard", environ)
 
 
 def default_path(connection: str, environ: Mapping[str, str]) -> str:

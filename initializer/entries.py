@@ -2,6 +2,7 @@
 
 import msgspec
 
+from initializer.shards import Shard
 from lighterman.errors import LightermanError, UsageError
 
 
@@ -24,6 +25,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     optional: bool = False
     """Nothing there is no error."""
     workers: int
+    shard: Shard | None = None
+    """Only this part of it comes."""
 
     @property
     def is_whole(self) -> bool:

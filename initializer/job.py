@@ -120,11 +120,18 @@ class _Job:
         ).make()
         self._context.tally.planned(surveyed.files, surveyed.size_bytes)
         self._context.tally.skip(surveyed.kept)
+        self._context.tally.shards(surveyed.shards)
+        shards = surveyed.shards
+        of_shards = {
+            "shard": " ".join(f"{one.index}/{one.count}" for one in shards),
+            "listing_digest": " ".join(one.listing_digest for one in shards),
+        }
         get_logger().info(
             "init.planned",
             files=surveyed.files,
             size_bytes=surveyed.size_bytes,
             kept_files=surveyed.kept,
+            **(of_shards if shards else {}),
         )
         return surveyed
 

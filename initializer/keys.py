@@ -12,6 +12,11 @@ MOST_COMPONENT_BYTES: Final = 255
 """NAME_MAX of Linux's filesystems: https://man7.org/linux/man-pages/man7/path_resolution.7.html"""
 MOST_PATH_BYTES: Final = 4095 - 34
 """PATH_MAX without its closing NUL, less the room that a temporary name beside the place may need."""
+_PLAIN: Final = re.compile(
+    rf"[^/\0.][^/\0]{{0,{MOST_COMPONENT_BYTES // 4 - 1}}}+"
+    rf"(?:/[^/\0.][^/\0]{{0,{MOST_COMPONENT_BYTES // 4 - 1}}}+)*+/?"
+)
+"""Nearly all keys: no component begins with a dot, or could be too long. The others are looked at one by one."""
 
 
 def why_unsafe(relative: str) -> str | None:
@@ -19,7 +24,7 @@ def why_unsafe(relative: str) -> str | None:
     Why nothing may be placed at ``relative``; ``None`` when it is safe. A directory's marker ends with
     one slash; the empty path is the destination itself and safe.
     """
-    if not relative:
+    if not relative or _PLAIN.fullmatch(relative):
         return None
     if relative.startswith("/"):
         return "it is absolute"

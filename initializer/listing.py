@@ -1,4 +1,4 @@
-"""Listings as the plan needs them: whole in spite of transient trouble, and in order."""
+"""One listing: whole in spite of transient trouble, and sorted where the store doesn't sort."""
 
 import marshal
 import os
@@ -10,27 +10,7 @@ from lighterman.transfer.retry import Attempts
 
 
 class UnsortedError(Exception):
-    """A store lists in another order than that of the keys; the listing must be sorted first."""
-
-
-def in_order(store: Store, prefix: str, attempts: Attempts) -> Iterator[list[Listed]]:
-    """
-    ``store.pages(prefix)``, begun again after transient trouble without giving a key twice.
-    ``UnsortedError`` when the keys don't come in their order.
-    """
-    given = before = ""
-    for page, is_begun_anew in pages_again(store, prefix, attempts):
-        if is_begun_anew:
-            before = ""
-        fresh = []
-        for listed in page:
-            if listed.key < before:
-                raise UnsortedError(listed.key)
-            before = listed.key
-            if before > given:
-                fresh.append(listed)
-        given = max(given, before)
-        yield fresh
+    """A listing isn't in the order of the keys, or isn't the same when it is asked for in parts: it must be sorted."""
 
 
 def pages_again(
@@ -63,7 +43,7 @@ def pages_again(
 def put_in_order(
     store: Store, prefix: str, attempts: Attempts, directory: str
 ) -> Iterator[list[Listed]]:
-    """The same for a store that doesn't list in order (S3's directory buckets): sorted on disk first."""
+    """The whole listing in order, of a store that has another (S3's directory buckets): sorted on disk first."""
     import sqlite3
 
     path = _free_name(directory)

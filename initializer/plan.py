@@ -11,7 +11,8 @@ from enum import Enum
 from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeAlias
 
-from initializer.keys import Clashes, why_path_refused, why_unsafe
+from initializer.keys import Clash, Clashes, why_path_refused, why_unsafe
+from initializer.shards import Share
 from lighterman.errors import (
     CannotWriteError,
     LightermanError,
@@ -31,6 +32,8 @@ class Wanted(NamedTuple):
     store: int
     """Which of the stores it comes from."""
     listed: Listed
+    share: Share | None = None
+    """Decides whether it comes to this pod, where the entry is sharded."""
 
 
 class Stream(NamedTuple):
@@ -121,13 +124,18 @@ class Disk(Protocol):
 
 
 def wanted(
-    pages: Iterable[list[Listed]], prefix: str, base: str, root: int, store: int
+    pages: Iterable[list[Listed]],
+    prefix: str,
+    base: str,
+    root: int,
+    store: int,
+    share: Share | None = None,
 ) -> Iterator[Wanted]:
     """What a listing of ``prefix`` wants at ``base``, which ends with ``/``. Keeps the order."""
     cut = len(prefix)
     for page in pages:
         for listed in page:
-            yield Wanted(base + listed.key[cut:], root, store, listed)
+            yield Wanted(base + listed.key[cut:], root, store, listed, share)
 
 
 def merged(streams: Sequence[Stream]) -> Iterator[Wanted]:
@@ -163,6 +171,8 @@ class _Planner:
         self._disk = disk
         self._clashes = Clashes()
         self._open: list[_Directory] = []
+        self._told: list[Share | None] = []
+        self._is_coming = False
 
     def actions(self, item: Wanted) -> Iterator[Action]:
         path, listed = item.path, item.listed
@@ -171,25 +181,20 @@ class _Planner:
         if reason:
             yield Refuse(listed.key, reason, UntrustedDataError)
             return
-        clash = self._clashes.add(path, (item.store, listed.key))
-        if clash:
-            if clash.path != path:
-                why = f"its directory is where the file of {clash.owner[1]!r} goes"
-            elif clash.owner == (item.store, listed.key):
-                return  # declared twice, one object to one place
-            else:
-                why = f"{clash.owner[1]!r} goes to the same place"
-            yield Refuse(listed.key, why, UntrustedDataError)
+        owner = (item.store, listed.key)
+        clash = self._clashes.add(path, owner)
+        is_again = clash is not None and clash.path == path and clash.owner == owner
+        comes = self._comes(item, is_again=is_again)
+        if is_again and not comes:
             return
-        if path.endswith("/") and listed.size_bytes:
-            why = f"its name is a directory's, and it has {listed.size_bytes} bytes"
-            yield Refuse(listed.key, why, UntrustedDataError)
-            return
-        if listed.archived and not path.endswith("/"):
-            yield Refuse(
-                listed.key, "it is archived and must be restored first", SourceMissingError
-            )
-            return
+        refusal = _refusal(item, None if is_again else clash)
+        if refusal:
+            yield refusal
+        elif comes:
+            yield from self._coming(item)
+
+    def _coming(self, item: Wanted) -> Iterator[Action]:
+        path, listed = item.path, item.listed
         made, parent = self._entered(path[: path.rindex("/") + 1], item.root)
         if parent.refusal:
             yield Refuse(listed.key, *parent.refusal)
@@ -200,6 +205,20 @@ class _Planner:
                 yield Keep(path, listed.key)
         else:
             yield self._file(item, parent)
+
+    def _comes(self, item: Wanted, *, is_again: bool) -> bool:
+        """Whether it comes to this pod, and isn't coming already. Each share is told of its files once."""
+        share = item.share
+        if not is_again:
+            self._told = [share]
+        elif share in self._told:
+            return False
+        else:
+            self._told.append(share)
+        comes = share is None or share.takes(item.listed, is_directory=item.path.endswith("/"))
+        was_coming = is_again and self._is_coming
+        self._is_coming = comes or was_coming
+        return comes and not was_coming
 
     def _entered(self, path: str, root: int) -> tuple[list[MakeDirectory], _Directory]:
         opened = self._open
@@ -230,7 +249,7 @@ class _Planner:
         return _Directory(path, is_there=found is Found.DIRECTORY, refusal=refusal)
 
     def _file(self, item: Wanted, parent: _Directory) -> Action:
-        path, root, store, listed = item
+        path, root, store, listed, _ = item
         on_disk = self._disk.file(path) if parent.is_there else None
         if on_disk is not None:
             if on_disk.is_directory:
@@ -252,11 +271,31 @@ class _Planner:
         )
 
 
+def _refusal(item: Wanted, clash: Clash | None) -> Refuse | None:
+    """What no pod may bring, whichever it would come to."""
+    path, listed = item.path, item.listed
+    if clash:
+        if clash.path == path:
+            why = f"{clash.owner[1]!r} goes to the same place"
+        else:
+            why = f"its directory is where the file of {clash.owner[1]!r} goes"
+        return Refuse(listed.key, why, UntrustedDataError)
+    if path.endswith("/"):
+        if not listed.size_bytes:
+            return None
+        why = f"its name is a directory's, and it has {listed.size_bytes} bytes"
+        return Refuse(listed.key, why, UntrustedDataError)
+    if listed.archived:
+        return Refuse(listed.key, "it is archived and must be restored first", SourceMissingError)
+    return None
+
+
 def plan(items: Iterable[Wanted], roots: Sequence[str], disk: Disk) -> Iterator[Action]:
     """
     The actions that bring ``items`` (in the order of their paths) below ``roots`` (absolute, without a
     slash at the end, and there). Each item gives one ``Fetch``, ``Keep``, ``MakeDirectory`` of its own
-    path or ``Refuse``, except one that is declared twice; other directories are made before what they hold.
+    path or ``Refuse``, except one that is declared twice or another shard's; other directories are made before
+    what they hold. What is refused for its key or its place in the whole listing is refused in every shard.
     """
     planner = _Planner(roots, disk)
     for item in items:

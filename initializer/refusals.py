@@ -11,8 +11,9 @@ from lighterman.transfer.tally import Tally
 NAMED: Final = 10
 """So many of each kind are named; the rest are counted."""
 _HINTS: Final[dict[type[LightermanError], str]] = {
-    UntrustedDataError: "rename the objects, or declare the parts of the prefix that are meant",
-    SourceMissingError: "restore the objects from the archive, or leave them out",
+    UntrustedDataError: "rename the objects (or have their manifest written anew), or declare the parts of the "
+    "prefix that are meant",
+    SourceMissingError: "restore what is archived, bring what a manifest names, or leave it out",
 }
 _OTHER_HINT: Final = "take away what is in the way, or choose another destination"
 

@@ -67,19 +67,24 @@ class Needs:
         self._roots = [root or "/" for root in roots]
         self._devices = [os.stat(root).st_dev for root in self._roots]
         self._rooms = [room_at(root) for root in self._roots]
-        self._sizes: Counter[int] = Counter()
-        self._files: Counter[int] = Counter()
+        self._block_bytes = [room.block_bytes for room in self._rooms]
+        self._sizes = [0] * len(roots)
+        self._files = [0] * len(roots)
 
     def add(self, root: int, size_bytes: int) -> None:
         """One more file below the destination of that number."""
-        device = self._devices[root]
-        self._sizes[device] += rounded(size_bytes, self._rooms[root].block_bytes)
-        self._files[device] += 1
+        self._sizes[root] += rounded(size_bytes, self._block_bytes[root])
+        self._files[root] += 1
 
     def require(self) -> None:
         """``CannotWriteError`` that says how much is needed and how much is free, if it doesn't fit."""
+        sizes: Counter[int] = Counter()
+        files: Counter[int] = Counter()
+        for device, size_bytes, count in zip(self._devices, self._sizes, self._files, strict=True):
+            sizes[device] += size_bytes
+            files[device] += count
         for root, device, room in zip(self._roots, self._devices, self._rooms, strict=True):
-            reason = why_too_little(Need(self._sizes[device], self._files[device]), room)
+            reason = why_too_little(Need(sizes[device], files[device]), room)
             if reason:
                 raise CannotWriteError(
                     f"no space in {root}: {reason}",

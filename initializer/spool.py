@@ -1,12 +1,11 @@
 """A plan, held compactly until it is carried out: in memory while it is small, then on disk."""
 
-import marshal
-import os
-import zlib
+from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
+from initializer.blocks import Blocks, Place, packed, unpacked
 from initializer.plan import Fetch, MakeDirectory
-from lighterman.errors import CannotWriteError
 
 MOST_MEMORY_BYTES = 8 * 1024 * 1024
 _ACTIONS_PER_BLOCK = 512
@@ -19,12 +18,16 @@ class Spool:
     """
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._pending: list[tuple[object, ...]] = []
-        self._blocks: list[bytes] = []
+        self._pending: list[tuple[Any, ...]] = []
+        self._in_memory: deque[bytes] = deque()
         self._in_memory_bytes = 0
-        self._descriptor = -1
-        self._sizes: list[int] = []
+        self._on_disk: deque[Place] = deque()
+        self._file = Blocks(directory)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What it takes of the disk."""
+        return self._file.size_bytes
 
     def add(self, action: Fetch | MakeDirectory) -> None:
         """One more at the end."""
@@ -35,47 +38,27 @@ class Spool:
     def drain(self) -> Iterator[Fetch | MakeDirectory]:
         """All of them, in order. Nothing is added after."""
         self._seal()
-        for block in self._sealed():
-            for fields in marshal.loads(zlib.decompress(block)):  # noqa: S302 - our own bytes
+        for block in self._blocks():
+            for fields in unpacked(block):
                 yield Fetch(*fields) if len(fields) > 1 else MakeDirectory(*fields)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def _seal(self) -> None:
         if not self._pending:
             return
-        block = zlib.compress(marshal.dumps(self._pending), 1)
+        block = packed(self._pending)
         self._pending = []
-        if self._descriptor < 0 and self._in_memory_bytes + len(block) <= MOST_MEMORY_BYTES:
-            self._blocks.append(block)
+        if not self._file.is_made and self._in_memory_bytes + len(block) <= MOST_MEMORY_BYTES:
+            self._in_memory.append(block)
             self._in_memory_bytes += len(block)
-            return
-        try:
-            if self._descriptor < 0:
-                self._descriptor = _nameless_file(self._directory)
-            os.write(self._descriptor, block)
-        except OSError as error:
-            raise CannotWriteError(
-                f"can't keep the plan in {self._directory}: {error.strerror}",
-                hint="give the volume a larger size limit",
-            ) from error
-        self._sizes.append(len(block))
+        else:
+            self._on_disk.append(self._file.write(block))
 
-    def _sealed(self) -> Iterator[bytes]:
-        while self._blocks:
-            yield self._blocks.pop(0)
-        at = 0
-        for size in self._sizes:
-            yield os.pread(self._descriptor, size, at)
-            at += size
-
-
-def _nameless_file(directory: str) -> int:
-    path = f"{directory}/plan.tmp"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.unlink(path)
-    return descriptor
+    def _blocks(self) -> Iterator[bytes]:
+        while self._in_memory:
+            yield self._in_memory.popleft()
+        while self._on_disk:
+            yield self._file.take(self._on_disk.popleft())

@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from initializer import place
+from initializer.ahead import Ahead, Listing
 from initializer.entries import Entry, Pair
 from initializer.large import RANGE_BYTES
-from initializer.listing import UnsortedError, in_order, put_in_order
+from initializer.listing import UnsortedError, put_in_order
 from initializer.look import Sought, look_at
 from initializer.plan import (
     Disk,
@@ -22,15 +25,17 @@ from initializer.plan import (
     wanted,
 )
 from initializer.refusals import Refusals
+from initializer.shards import Share
 from initializer.source import Source
 from initializer.space import Needs
 from initializer.spool import Spool
 from lighterman.errors import DeadlineError
-from lighterman.stores.contract import Listed, Store
+from lighterman.stores.contract import Listed
 from lighterman.transfer.retry import Attempts
-from lighterman.transfer.tally import Tally
+from lighterman.transfer.tally import Sharded, Tally
 
-_Listing: TypeAlias = Callable[[Store, str, Attempts], Iterator[list[Listed]]]
+_Pages: TypeAlias = Callable[[int], Iterator[list[Listed]]]
+"""The pages of the declared directory of that number."""
 
 
 class Declared(NamedTuple):
@@ -48,25 +53,29 @@ class Surveyed(NamedTuple):
     files: int
     size_bytes: int
     kept: int
+    shards: list[Sharded]
 
 
 class _Directory:
     """One declared directory, or a connection's whole root."""
 
-    def __init__(self, declared: Declared, pair: Pair, source: Source, root: str) -> None:
+    def __init__(
+        self, declared: Declared, pair: Pair, source: Source, root: str, share: Share | None
+    ) -> None:
         self._declared = declared
-        self._store = source.store
         key = source.key(pair.source)
-        self._prefix = f"{key}/" if key else ""
+        self._manifests = source.checksums.manifests
+        self.listing = Listing(source.store, f"{key}/" if key else "")
         self.base = f"{root}/{pair.target}/" if pair.target else f"{root}/"
         connection = declared.entry.connection
         self.source = (f"{pair.source}/" if pair.source else connection), connection
         self.is_missing = not declared.entry.optional
+        self._share = share
 
-    def items(self, listing: _Listing, attempts: Attempts) -> Iterator[Wanted]:
+    def items(self, pages: Iterator[list[Listed]]) -> Iterator[Wanted]:
         _, store, root = self._declared
-        pages = listing(self._store, self._prefix, attempts)
-        for item in wanted(pages, self._prefix, self.base, root, store):
+        pages = self._manifests.watched(pages)
+        for item in wanted(pages, self.listing.prefix, self.base, root, store, self._share):
             self.is_missing = False
             yield item
 
@@ -94,6 +103,11 @@ class Survey:
         self._attempts = attempts
         self._tally = tally
         self._stop = stop
+        self._shares = {
+            id(one): Share(one.entry.connection, one.entry.shard)
+            for one in declared
+            if one.entry.shard
+        }
 
     def make(self) -> Surveyed:
         """
@@ -106,18 +120,45 @@ class Survey:
         for declared, sought, listed in look_at(self._sought(), self._attempts):
             if listed is not None:
                 path = f"{self._roots[declared.root]}/{sought.target}"
-                files.append(Wanted(path, declared.root, declared.store, listed))
+                files.append(
+                    Wanted(path, declared.root, declared.store, listed, self._share_of(declared))
+                )
             elif sought.may_be_prefix:
                 directories.append(self._directory(declared, Pair("", "")))
             elif not declared.entry.optional:
                 missing.append((sought.name, declared.entry.connection))
         for declared in self._declared:
             directories += [self._directory(declared, pair) for pair in declared.entry.dirs]
+        directories.sort(key=attrgetter("base"))
+        listings = [directory.listing for directory in directories]
+
+        def sorted_pages(number: int) -> Iterator[list[Listed]]:
+            store, prefix = listings[number]
+            return put_in_order(store, prefix, self._attempts, self._state_directory)
+
         try:
-            return self._planned(files, directories, missing, in_order)
+            with Ahead(listings, self._attempts, self._state_directory) as ahead:
+                return self._spooled(files, directories, missing, ahead.pages)
         except UnsortedError:
-            listing = partial(put_in_order, directory=self._state_directory)
-            return self._planned(files, directories, missing, listing)
+            for share in self._shares.values():
+                share.begin_again()
+            for source in self._sources:
+                source.checksums.manifests.begin_again()
+            return self._spooled(files, directories, missing, sorted_pages)
+
+    def _spooled(
+        self,
+        files: list[Wanted],
+        directories: list[_Directory],
+        missing: list[tuple[str, str]],
+        pages: _Pages,
+    ) -> Surveyed:
+        with ExitStack() as held:
+            spool = Spool(self._state_directory)
+            held.callback(spool.close)
+            surveyed = self._planned(files, directories, missing, pages, spool)
+            held.pop_all()
+            return surveyed
 
     def _sought(self) -> Iterator[tuple[Declared, Sought]]:
         for declared in self._declared:
@@ -128,21 +169,26 @@ class Survey:
                 yield declared, Sought.place(source, declared.entry)
 
     def _directory(self, declared: Declared, pair: Pair) -> _Directory:
-        return _Directory(declared, pair, self._sources[declared.store], self._roots[declared.root])
+        source, root = self._sources[declared.store], self._roots[declared.root]
+        return _Directory(declared, pair, source, root, self._share_of(declared))
+
+    def _share_of(self, declared: Declared) -> Share | None:
+        return self._shares.get(id(declared))
 
     def _planned(
         self,
         files: list[Wanted],
         directories: list[_Directory],
         missing: list[tuple[str, str]],
-        listing: _Listing,
+        pages: _Pages,
+        spool: Spool,
     ) -> Surveyed:
         streams = [Stream(item.path, partial(_one, item)) for item in files]
         streams += [
-            Stream(directory.base, partial(directory.items, listing, self._attempts))
-            for directory in directories
+            Stream(directory.base, partial(_listed, directory, pages, number))
+            for number, directory in enumerate(directories)
         ]
-        refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
+        refusals, needs = Refusals(), Needs(self._roots)
         count = size_bytes = kept = 0
         for action in plan(merged(streams), self._roots, self._disk):
             if self._stop.is_set():
@@ -160,11 +206,15 @@ class Survey:
                 refusals.add(action)
             elif not action.path.endswith("/"):
                 kept += 1
+        for source in self._sources:
+            for refusal in source.checksums.manifests.refusals():
+                refusals.add(refusal)
         refusals.missing(missing)
         refusals.missing(directory.source for directory in directories if directory.is_missing)
         refusals.raise_any(self._tally)
         needs.require()
-        return Surveyed(spool, count, size_bytes, kept)
+        shards = [share.told() for share in self._shares.values()]
+        return Surveyed(spool, count, size_bytes, kept, shards)
 
 
 def _there_bytes(action: Fetch) -> int:
@@ -172,6 +222,10 @@ def _there_bytes(action: Fetch) -> int:
     if action.size_bytes <= RANGE_BYTES:
         return 0
     return min(action.size_bytes, place.allocated_bytes(place.temporary_of(action.path)))
+
+
+def _listed(directory: _Directory, pages: _Pages, number: int) -> Iterator[Wanted]:
+    return directory.items(pages(number))
 
 
 def _one(item: Wanted) -> Iterator[Wanted]:

@@ -5,6 +5,7 @@ The rest of a job spec describes the main container and belongs to others: it pa
 name that is nearly one of ours (``ouputs``). Inside our own blocks every unknown field is an error.
 """
 
+import re
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -15,11 +16,14 @@ from lighterman.errors import ConfigurationError
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("include", "exclude", "unpack", "shard", "cache")
+UNSUPPORTED: Final = ("include", "exclude", "unpack", "cache")
 """Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
 ``outputs`` and ``inputs`` have 0.62, ``connections`` and ``connection`` 0.95, ``ouputs`` 0.92."""
+
+
+_SHARD_NUMBER: Final = re.compile(r"\d{1,9}|\$(?:\w+|\{\w+\}|\(\w+\))", re.ASCII)
 
 
 class Wanted(NamedTuple):
@@ -39,6 +43,15 @@ class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None
 
 
+class Shard(msgspec.Struct, frozen=True):
+    """A pod's part of an entry, as it was written: each of the two a number or a variable."""
+
+    index: str
+    count: str
+    place: str
+    """Where it is written: how an error about it begins."""
+
+
 class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One item of the init block."""
 
@@ -48,6 +61,7 @@ class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     """Where it goes; ``None``: a directory of the connection's name. A URI always has a path."""
     optional: bool = False
+    shard: Shard | None = None
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,7 +194,22 @@ def _entry(data: object, place: str, origin: str) -> InitEntry:
         artifacts=_artifacts(document.artifacts, under(place, "artifacts"), origin),
         path=document.path,
         optional=document.optional,
+        shard=_shard(document.shard, under(place, "shard"), origin),
     )
+
+
+def _shard(document: ShardDocument | None, place: str, origin: str) -> Shard | None:
+    if document is None:
+        return None
+    for name, written in (("index", document.index), ("count", document.count)):
+        if not _SHARD_NUMBER.fullmatch(str(written)):
+            fail(
+                origin,
+                under(place, name),
+                f"{written!r} is no number and no variable",
+                "write a whole number, or a variable like $JOB_COMPLETION_INDEX",
+            )
+    return Shard(str(document.index), str(document.count), f"{origin}: {place}")
 
 
 def _artifacts(document: ArtifactsDocument | None, place: str, origin: str) -> Artifacts:

@@ -11,10 +11,12 @@ import msgspec
 from lighterman.errors import ExitCode, LightermanError
 from lighterman.log import get_logger
 from lighterman.secret import scrub
-from lighterman.transfer.tally import Tally
+from lighterman.transfer.tally import Sharded, Tally
 
 MOST_BYTES = 4096
 """https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/"""
+MOST_SHARDS = 5
+"""With 250 bytes each, and names of connections that may be cut, they fit beside an error."""
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
@@ -42,6 +44,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float
     retries: int
     unverified: int = 0
+    shards: list[Sharded] | None = None
+    """The first few sharded entries of init."""
     failed: dict[str, object] | None = None
     error: ReportedError | None = None
 
@@ -61,6 +65,7 @@ def build(
         seconds=round(seconds, 3),
         retries=totals.retries,
         unverified=totals.unverified,
+        shards=tally.sharded()[:MOST_SHARDS] or None,
         failed={
             "count": totals.failures,
             "first": [{"key": f.key, "kind": f.kind, "message": f.message} for f in failures],

@@ -266,9 +266,14 @@ ENTRY = {"connection": "a"}
             "leave it out",
         ),
         (
-            {"init": [{**ENTRY, "shard": {"index": "$I", "count": 8}}]},
-            "init[0].shard: shard isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "shard": {"index": "I", "count": 8}}]},
+            "init[0].shard.index: 'I' is no number and no variable",
+            "write a whole number, or a variable like $JOB_COMPLETION_INDEX",
+        ),
+        (
+            {"init": [{**ENTRY, "shard": {"index": 0, "count": -8}}]},
+            "init[0].shard.count: -8 is no number and no variable",
+            "write a whole number, or a variable like $JOB_COMPLETION_INDEX",
         ),
         (
             {"init": [{**ENTRY, "cache": "/c"}]},

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lighterman import log, report
 from lighterman.errors import CredentialsError, SourceMissingError
 from lighterman.secret import Secret
-from lighterman.transfer.tally import Tally
+from lighterman.transfer.tally import Sharded, Tally
 
 
 def written(tally=None, code=0, error=None, command="init"):
@@ -102,3 +102,17 @@ def test_the_report_goes_to_the_termination_log_where_there_is_one(tmp_path, mon
     place.touch()
     report.write(report.build("init", Tally(), 1, 0, None), None)
     assert json.loads(place.read_text())["status"] == "done"
+
+
+def test_shards_are_told_and_fit():
+    """The listing's digest of the first sharded entries, whole, beside all that may fail."""
+    tally = Tally()
+    parts = [Sharded("c" * 900, 1, 8, 10**7, 10**15, f"{number:032x}") for number in range(9)]
+    tally.shards(parts)
+    for number in range(10):
+        tally.failed("k" * 1000 + str(number), "cannot_write", "n" * 900)
+    built = report.build("init", tally, 1.0, 65, CredentialsError("m" * 3000, hint="h" * 900))
+    encoded = report.encode(built)
+    assert len(encoded) <= report.MOST_BYTES
+    told = json.loads(encoded)["shards"]
+    assert [one["listing_digest"] for one in told] == [f"{number:032x}" for number in range(5)]

@@ -28,7 +28,7 @@ def job_definitions() -> dict[str, Schema]:
     definitions["Artifacts"] = _artifacts(definitions.pop("ArtifactsDocument"))
     ruled(definitions["FromTo"], **{"from": TEXT, "to": TEXT})
     ruled(definitions["Output"], connection=_NOT_BLANK, path=TEXT)
-    definitions.pop("ShardDocument", None)
+    definitions["Shard"] = _shard(definitions.pop("ShardDocument"))
     blocks = _blocks()
     definitions["JobSpec"] = {
         "title": "JobSpec",
@@ -47,10 +47,26 @@ def _entry(definition: Schema) -> Schema:
     definition |= {"title": "InitEntry", "description": "One item of the init block."}
     ruled(definition, connection=_NOT_BLANK, path={"if": {"type": "string"}, "then": TEXT})
     definition["properties"]["artifacts"]["anyOf"][0] = reference("Artifacts")
+    definition["properties"]["shard"]["anyOf"][0] = reference("Shard")
     for name in UNSUPPORTED:
         replaced(definition, **{name: {**NOTHING, "description": "not in this version yet"}})
     named: Schema = {"properties": {"path": {"type": "string"}}, "required": ["path"]}
     definition["allOf"] = [when(has("connection", _URI), named)]
+    return definition
+
+
+def _shard(definition: Schema) -> Schema:
+    definition |= {"title": "Shard", "description": "This pod's part of an entry."}
+    number: Schema = {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+            {
+                "type": "string",
+                "pattern": r"^([0-9]{1,9}|\$([A-Za-z0-9_]+|\{[A-Za-z0-9_]+\}|\([A-Za-z0-9_]+\)))$",
+            },
+        ]
+    }
+    replaced(definition, index=number, count=number)
     return definition
 
 

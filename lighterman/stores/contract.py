@@ -133,10 +133,16 @@ class Store(Protocol):
     call_memory_bytes: int
     """The most that one ``read_into``, ``write`` or ``send_part`` holds in buffers, whatever its window."""
 
-    def pages(self, prefix: str) -> Iterator[list[Listed]]:
+    lists_after: bool
+    """
+    Whether a listing ``after`` a key begins there, in a store that keeps the keys in their order. Elsewhere all
+    that comes before is asked for too, and dropped.
+    """
+
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[list[Listed]]:
         """
-        Pages of every object whose key starts with ``prefix``, in the byte order of their UTF-8 keys,
-        with memory for one page. Directory markers are listed as the objects that they are (a volume
+        Pages of every object whose key starts with ``prefix`` and comes after ``after``, which need be no
+        object's key, in the byte order of their UTF-8 keys, with memory for one page. Directory markers are listed as the objects that they are (a volume
         lists an empty directory as ``dir/``). An absent prefix gives no page or empty ones.
         """
         ...

@@ -17,6 +17,19 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+class Sharded(msgspec.Struct, frozen=True):
+    """One pod's part of an entry, and the listing that all pods must have seen alike."""
+
+    connection: str
+    index: int
+    count: int
+    listed_files: int
+    """Of all shards together."""
+    listed_bytes: int
+    listing_digest: str
+    """Of every key, size and ETag, in the order of their places: equal for pods that saw the same."""
+
+
 class Totals(msgspec.Struct, frozen=True):
     """One consistent look at a tally."""
 
@@ -38,6 +51,7 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._failed: dict[str, Failure] = {}
         self._is_closed = False
+        self._sharded: list[Sharded] = []
 
     def close(self) -> None:
         """What happens from now on is no part of it: threads may end a request after the command's end."""
@@ -84,6 +98,16 @@ class Tally:
         """A file that had failed is done after all."""
         with self._lock:
             self._failed.pop(key, None)
+
+    def shards(self, parts: list[Sharded]) -> None:
+        """Only these parts of what is declared are this pod's."""
+        with self._lock:
+            self._sharded = list(parts)
+
+    def sharded(self) -> list[Sharded]:
+        """What ``shards`` said."""
+        with self._lock:
+            return list(self._sharded)
 
     def failures(self) -> list[Failure]:
         """The first failures, in the order in which they came."""

@@ -206,6 +206,11 @@ TAKEN_JOBS = [
     {"run": {"container": {"image": "x"}, "connections": ["a"], "outputs": OUTPUT}},
     {"outputs": [OUTPUT, OUTPUT | {"to": "runs/{pod}"}]},
     {"outputs": []},
+    *(
+        {"init": [INIT | {"shard": {"index": index, "count": count}}]}
+        for index, count in [(0, 8), ("$I", "${N}"), ("$(I)", "8")]
+    ),
+    {"init": [INIT | {"shard": None}]},
 ]
 REFUSED_JOBS = [
     [],
@@ -238,6 +243,20 @@ REFUSED_JOBS = [
     {"outputs": OUTPUT | {"prefix": "p"}},
     {"outputs": OUTPUT | {"to": 1}},
     *({"init": [INIT | {name: value}]} for name, value in [("include", "*"), ("cache", "/c")]),
+    *(
+        {"init": [INIT | {"shard": {"index": index, "count": count}}]}
+        for index, count in [
+            ("I", 8),
+            (-1, 8),
+            ("$I", "8 "),
+            ("$(I", 8),
+            (10**9, 8),
+            (True, 8),
+            (1.5, 8),
+        ]
+    ),
+    {"init": [INIT | {"shard": {"index": 0}}]},
+    {"init": [INIT | {"shard": "0/8"}]},
 ]
 
 

@@ -1,12 +1,12 @@
-"""Listings are whole in spite of transient trouble, and in order."""
+"""Listings of a store that doesn't sort are sorted on disk."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initializer.listing import UnsortedError, in_order, put_in_order
+from initializer.listing import put_in_order
 from lighterman.clock import SystemClock
-from lighterman.errors import CredentialsError, TransientError
+from lighterman.errors import TransientError
 from lighterman.stores.contract import Listed
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
@@ -47,34 +47,6 @@ def attempts():
 
 def flat(pages):
     return [listed for page in pages for listed in page]
-
-
-@pytest.mark.parametrize("breaks", [[], [0], [1], [2], [2, 2, 1], [0, 1, 2, 2]])
-def test_a_listing_that_breaks_off_is_begun_again(attempts, breaks):
-    """No key is lost, none comes twice."""
-    keys = ["a", "a-c", "a/c", "b", "é"]
-    assert flat(in_order(Lists(keys, breaks=breaks), "", attempts)) == list(map(listed, keys))
-
-
-def test_permanent_errors_end_it(attempts):
-    """A listing that isn't allowed isn't tried again."""
-    store = Lists(["a"], breaks=[0, 0], error=CredentialsError)
-    with pytest.raises(CredentialsError):
-        flat(in_order(store, "", attempts))
-    assert store.breaks == [0]
-
-
-@pytest.mark.parametrize("keys", [["b", "a"], ["a", "c", "b", "d"], ["a", "b", "0", "c"]])
-def test_disorder_is_noticed(attempts, keys):
-    """Within a page, and from one page to the next."""
-    with pytest.raises(UnsortedError):
-        flat(in_order(Lists(keys), "", attempts))
-
-
-def test_disorder_is_noticed_after_a_break_too(attempts):
-    """What was seen isn't taken for what is in order."""
-    with pytest.raises(UnsortedError):
-        flat(in_order(Lists(["b", "c", "a", "d"], breaks=[1]), "", attempts))
 
 
 @given(st.sets(st.text(min_size=1, max_size=5), max_size=30), st.randoms(), st.lists(st.just(1)))

@@ -1,12 +1,17 @@
 """What every store promises of its listings."""
 
+import threading
 import time
 
 import pytest
 from servers.buckets import place_of
 
+from initializer.ahead import Ahead, Listing
+from lighterman.clock import SystemClock
 from lighterman.errors import BucketMissingError
 from lighterman.stores.contract import Key
+from lighterman.transfer.retry import Attempts
+from lighterman.transfer.tally import Tally
 
 MANY_KEYS = 10_000
 MOST_PAGE_KEYS = 5_000
@@ -64,6 +69,61 @@ def test_more_than_a_page_of_keys_is_listed_page_by_page(store, put_all):
     assert keys == [key for page in pages for key in page]
     assert len(pages) > 1
     assert max(map(len, pages)) <= MOST_PAGE_KEYS
+
+
+ODD = [
+    "a b",
+    "a+b%2F",
+    "a-x",
+    "a.y",
+    "a/b",
+    "a/b.c/d",
+    "a/b-c",
+    "a0",
+    "Z",
+    "ä",
+    "日本",
+    "\uff5e",
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "a/"])
+def test_a_listing_may_begin_after_a_key(store, put_all, prefix):
+    """And comes after ``after``, which need be no object's key."""
+    put_all(ODD)
+
+    for after in [*ODD, "!", "a.", "a/b.", "zz", "\U0001f6a2"]:
+        pages = store.pages(prefix, after=after)
+        expected = [key for key in sorted(ODD) if key.startswith(prefix) and key > after]
+        assert expected == [item.key for page in pages for item in page]
+
+
+def test_a_long_listing_in_parts_is_that_from_end_to_end(store, put_all, tmp_path):
+    """No key lost or doubled, in the same order, where threads list parts of it (or may not)."""
+    keys = {f"many/{number % 7}/{number * 7919 % 4001:04}.é+b" for number in range(3500)}
+    put_all(sorted(keys | {"manx", "manz"}))
+    attempts = Attempts(10, SystemClock(), Tally())
+    asked = []
+    begun = threading.Event()
+
+    class Watched:
+        lists_after = store.lists_after
+
+        def pages(self, prefix, *, after=""):
+            asked.append(after)
+            if after:
+                begun.set()
+            for number, page in enumerate(store.pages(prefix, after=after)):
+                if number == 2 and store.lists_after and not after:
+                    assert begun.wait(30)  # a part of it must have been asked for by then
+                yield page
+
+    with Ahead([Listing(Watched(), "many/")], attempts, str(tmp_path)) as ahead:
+        found = [item for page in ahead.pages(0) for item in page]
+
+    assert [item for page in store.pages("many/") for item in page] == found
+    assert sorted(keys) == [item.key for item in found]
+    assert store.lists_after == (len(asked) > 1)
 
 
 def test_a_directory_marker_is_listed(put, listed):

@@ -33,6 +33,7 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
+from lighterman.stores.keys import pages_after
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.transfer.settings import TransferSettings
 
@@ -106,6 +107,7 @@ class AzureStore:
     """One container of a storage account."""
 
     limits = uploads.LIMITS
+    lists_after = False
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = CALL_MEMORY_BYTES
 
@@ -129,8 +131,8 @@ class AzureStore:
         self.prefix = settings.prefix
         self.destination = settings.container_url
 
-    def pages(self, prefix: str) -> Iterator[list[Listed]]:
-        return listing.pages(self._ask, prefix)
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[list[Listed]]:
+        return pages_after(listing.pages(self._ask, prefix), after)
 
     def stat(self, key: Key) -> Stat:
         return self._with_login(lambda engines: _stat(engines, key))

@@ -11,14 +11,19 @@ _FIELDS: Final = f"nextPageToken,items({LISTED_FIELDS})"
 _PAGE_KEYS: Final = "1000"
 
 
-def pages(ask: Callable[[dict[str, str]], Page], prefix: str) -> Iterator[list[Listed]]:
-    """Every object whose key starts with ``prefix``, a page of up to 1,000 at a time, each got by ``ask``."""
+def pages(
+    ask: Callable[[dict[str, str]], Page], prefix: str, after: str = ""
+) -> Iterator[list[Listed]]:
+    """Every object whose key starts with ``prefix`` and comes after ``after``, a page of up to 1,000 at a time, each got by ``ask``."""
     query = {"fields": _FIELDS, "maxResults": _PAGE_KEYS}
     if prefix:
         query["prefix"] = prefix
+    if after:
+        query["startOffset"] = after
     while True:
         found = ask(query)
-        yield [item.listed() for item in found.items]
+        # The object of that very name is listed too.
+        yield [item.listed() for item in found.items if item.name != after]
         if not found.next_page_token:
             return
         query["pageToken"] = found.next_page_token

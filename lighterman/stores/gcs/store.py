@@ -93,6 +93,7 @@ class GcsStore:
     """One bucket of Google Cloud Storage."""
 
     limits = LIMITS
+    lists_after = True
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = CALL_MEMORY_BYTES
 
@@ -107,11 +108,11 @@ class GcsStore:
         self.destination = f"{settings.endpoint}/{settings.bucket}"
         self._uploads = Uploads(settings)
 
-    def pages(self, prefix: str) -> Iterator[list[Listed]]:
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[list[Listed]]:
         def ask(query: dict[str, str]) -> Page:
             return self._with_login(lambda engines: listing.page(engines.wire, query))
 
-        return listing.pages(ask, prefix)
+        return listing.pages(ask, prefix, after)
 
     def stat(self, key: Key) -> Stat:
         return self._with_login(lambda engines: engines.resource(key).stat())

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 from lighterman.errors import ConfigurationError, TransientError
 from lighterman.stores.contract import ETag, Key, Listed
-from lighterman.stores.s3 import etags
+from lighterman.stores.s3 import canonical, etags
 from lighterman.stores.s3.archives import is_archived
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ Ask: TypeAlias = Callable[[Mapping[str, str], Mapping[str, str]], bytes]
 """Sends a GET of the bucket with this query and these headers; gives the answer's body."""
 
 
-def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Listed]]:
+def pages(
+    ask: Ask, prefix: str, *, tells_restores: bool, after: str = ""
+) -> Iterator[list[Listed]]:
     """
-    Every object whose key starts with ``prefix``, a page of up to 1,000 at a time. ``tells_restores`` where
+    Every object whose key starts with ``prefix`` and comes after ``after``, a page of up to 1,000 at a time. ``tells_restores`` where
     the store, asked for it, tells in the listing which archived objects were restored: AWS does, others
     may refuse the question.
     """
@@ -37,6 +39,8 @@ def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Liste
         "max-keys": _PAGE_KEYS,
         "prefix": prefix,
     }
+    if after:
+        query["start-after"] = after
     headers = {"x-amz-optional-object-attributes": "RestoreStatus"} if tells_restores else {}
     while True:
         page, token = parsed(ask(query, headers))
@@ -48,6 +52,15 @@ def pages(ask: Ask, prefix: str, *, tells_restores: bool) -> Iterator[list[Liste
 
 def parsed(body: bytes) -> tuple[list[Listed], str]:
     """One page of a listing, and the token of the next (``""``: there is none)."""
+    page = canonical.read(body)
+    if page is None:
+        return parsed_as_xml(body)
+    truncated = page.fields.get("IsTruncated") == "true"
+    return page.objects, page.fields.get("NextContinuationToken", "") if truncated else ""
+
+
+def parsed_as_xml(body: bytes) -> tuple[list[Listed], str]:
+    """The same of any XML, as a tree of elements."""
     root, is_whole = _read(body)
     # The namespace differs from store to store, and some have none.
     space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""

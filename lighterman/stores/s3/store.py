@@ -47,6 +47,8 @@ T = TypeVar("T")
 SMALL_WRITE_BYTES: Final = 8 * 1024 * 1024
 RENEW_EVERY_SECONDS: Final = 30.0
 """A refused login that the SDK made is looked for anew no oftener: a refusal may be of what it may do."""
+DIRECTORY_BUCKET: Final = "--x-s3"
+"""Ends the name of a bucket that keeps no order: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
 CALL_MEMORY_BYTES: Final = 2 * 1024 * 1024
 """A small write holds its whole body (1 MiB) and what the socket has of it; the rest streams in less."""
 
@@ -138,8 +140,9 @@ class S3Store:
         self.connection = settings.connection
         self.prefix = settings.prefix
         self.destination = f"{settings.endpoint}/{settings.bucket}"
+        self.lists_after = not settings.bucket.endswith(DIRECTORY_BUCKET)
 
-    def pages(self, prefix: str) -> Iterator[list[Listed]]:
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[list[Listed]]:
         # Each page is a call of its own: one that fails is asked for again by whoever goes on.
         def ask(query: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
             return self._with_login(
@@ -147,7 +150,7 @@ class S3Store:
             )
 
         tells_restores = is_aws(self._engines.settings.endpoint)
-        for page in listing.pages(ask, prefix, tells_restores=tells_restores):
+        for page in listing.pages(ask, prefix, tells_restores=tells_restores, after=after):
             yield page if tells_restores else [self._looked_at(item) for item in page]
 
     def _looked_at(self, item: Listed) -> Listed:

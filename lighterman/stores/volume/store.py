@@ -28,6 +28,7 @@ from lighterman.stores.contract import (
     UploadLimits,
     Window,
 )
+from lighterman.stores.keys import pages_after
 from lighterman.stores.volume import listing
 from lighterman.stores.volume.paths import Root, etag_of, relative_path
 from lighterman.stores.volume.uploads import Uploads
@@ -70,6 +71,7 @@ class VolumeStore:
 
     prefix = ""
     limits = UploadLimits(1, MOST_PART_BYTES, MOST_PARTS)
+    lists_after = False
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = 2 * CHUNK_BYTES
 
@@ -80,10 +82,10 @@ class VolumeStore:
         self._read_only = read_only
         self.destination = f"file://{self._root.path}"
 
-    def pages(self, prefix: str) -> Iterator[list[Listed]]:
+    def pages(self, prefix: str, *, after: str = "") -> Iterator[list[Listed]]:
         if missing := self._root.missing():
             raise missing
-        return listing.pages(self._root.path, prefix)
+        return pages_after(listing.pages(self._root.path, prefix), after)
 
     def stat(self, key: Key) -> Stat:
         with self._root.opened(key) as descriptor:
