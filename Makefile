@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan bench-killed image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -31,7 +31,7 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m mypy tests/typing
-	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py
+	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py benchmarks/killed.py
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .
@@ -59,6 +59,9 @@ bench-round-trip: .venv/dev ## up by the sidecar and down by init, over every ki
 
 bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
 	.venv/bin/python benchmarks/plan_scale.py
+
+bench-killed: .venv/bench ## init killed at random moments and started again: what is fetched twice
+	.venv/bin/python benchmarks/killed.py $(BENCH)
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest

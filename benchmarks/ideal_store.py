@@ -33,7 +33,8 @@ pid {root}/nginx.pid;
 error_log {root}/error.log;
 events {{ worker_connections 4096; multi_accept on; }}
 http {{
-  access_log off;
+  log_format sent "$body_bytes_sent $request_uri";
+  access_log {log};
   sendfile on;
   tcp_nopush on;
   tcp_nodelay on;
@@ -85,8 +86,11 @@ class Ideal(NamedTuple):
 
 
 @contextmanager
-def ideal_store(root: Path) -> Iterator[Ideal]:
-    """Serve the buckets that are in ``root`` (see ``buckets.add_bucket``) for the length of the block."""
+def ideal_store(root: Path, log: Path | None = None) -> Iterator[Ideal]:
+    """
+    Serve the buckets that are in ``root`` (see ``buckets.add_bucket``) for the length of the block. ``log`` gets a
+    line for each answer: how many bytes of its body were sent, and what was asked for.
+    """
     quick, slow = _free_ports(2)
     servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
         port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
@@ -99,6 +103,7 @@ def ideal_store(root: Path) -> Iterator[Ideal]:
     file.write_text(
         _CONFIGURATION.format(
             root=root,
+            log="off" if log is None else f"{log} sent",
             here=Path(__file__).parent,
             modified=MODIFIED,
             modules=modules,

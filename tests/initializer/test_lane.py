@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import ssl
 import threading
 from collections import deque
 
@@ -40,7 +41,8 @@ class Script:
     sent one by one, ``None`` at its end closes the connection. Without any, the usual answer.
     """
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        self.tls = tls
         self.answers = {}
         self.asked = []
         self.connections = 0
@@ -63,6 +65,12 @@ class Script:
             thread.start()
 
     def _serve(self, connection):
+        try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+        except OSError:
+            connection.close()
+            return
         reader = connection.makefile("rb")
         try:
             while line := reader.readline():
@@ -96,8 +104,8 @@ class Script:
 class Plainly:
     """Straight reads without a login."""
 
-    def __init__(self, port):
-        self.way = Way("127.0.0.1", port, None, 5.0, 0.2)
+    def __init__(self, port, tls=None):
+        self.way = Way("127.0.0.1", port, tls, 5.0, 0.2)
         self.refuses = set()
 
     def request(self, key, _etag, _part=None):
@@ -127,9 +135,9 @@ class Files:
 class Quay:
     """A lane with all that it needs."""
 
-    def __init__(self, tmp_path):
-        self.server = Script()
-        self.straight = Plainly(self.server.port)
+    def __init__(self, tmp_path, server_tls=None, client_tls=None):
+        self.server = Script(server_tls)
+        self.straight = Plainly(self.server.port, client_tls)
         self.root = tmp_path / "dest"
         self.root.mkdir()
         self.tally = Tally()
@@ -191,6 +199,19 @@ def test_small_files_come_over_few_connections(quay):
     totals = quay.tally.totals()
     assert (totals.files, totals.bytes, totals.unverified) == (500, 500 * len(BODY), 0)
     assert quay.left == []
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_small_files_come_over_tls(tmp_path, authority, is_trusted):
+    """Where the server's certificate is trusted; else others are to say what is wrong with it."""
+    client = ssl.create_default_context(cafile=authority.ca_bundle if is_trusted else None)
+    quay = Quay(tmp_path, authority.server, client)
+    bodies = {f"f{number}": os.urandom(number * 2000) for number in range(100)}
+    quay.server.answers = {name: deque([usual(body)]) for name, body in bodies.items()}
+    quay.run(*[quay.item(name, body) for name, body in bodies.items()])
+    quay.server.close()
+    assert quay.files() == (bodies if is_trusted else {})
+    assert bool(quay.left) != is_trusted
 
 
 def test_zero_bytes_are_a_file(quay):
