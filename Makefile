@@ -53,6 +53,7 @@ bench-fetch: .venv/bench ## init beside s5cmd and rclone (Debian: nginx-light li
 
 bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
 	.venv/bin/python benchmarks/plan_scale.py
+	.venv/bin/python benchmarks/listings.py
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest
