@@ -59,6 +59,7 @@ bench-round-trip: .venv/dev ## up by the sidecar and down by init, over every ki
 
 bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
 	.venv/bin/python benchmarks/plan_scale.py
+	.venv/bin/python benchmarks/listings.py
 
 bench-killed: .venv/bench ## init killed at random moments and started again: what is fetched twice
 	.venv/bin/python benchmarks/killed.py $(BENCH)

@@ -169,7 +169,7 @@ def main() -> None:
     options.add_argument("--child", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
-        Needs.require = lambda _: None  # type: ignore[method-assign]  # none of it is fetched
+        Needs.require = lambda _: None  # type: ignore[method-assign,assignment]  # none of it is fetched
         print(json.dumps(planned(given.keys[0], given.ways[0], given.child)))
         return
     rows = [measured(keys, way) for way in given.ways for keys in given.keys]

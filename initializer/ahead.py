@@ -227,6 +227,8 @@ class Ahead:
 
     def _asked(self, part: _Part) -> list[Listed] | None:
         """The next page; after trouble, the store is asked anew for what comes after the last key."""
+        if self._is_closed:
+            return None
         whole = part.whole
         if part.source is None:
             if whole.store.lists_after and part.given:
@@ -245,6 +247,8 @@ class Ahead:
     def _deliver(self, part: _Part, page: list[Listed] | None) -> bool:
         """Hand a page over, as far as it is this part's; whether that was the last one."""
         with self._changed:
+            if self._is_closed:
+                return True
             was_starving, is_over = self._is_starving(), page is None
             fresh = _fresh(part, page or [])
             if part.until is not None and fresh and fresh[-1].key >= part.until:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from initializer.noted import Noted
 from initializer.plan import Found, OnDisk, Placed
 from initializer.state import State
 from lighterman.errors import CannotWriteError
@@ -17,7 +18,7 @@ class DestinationsDisk:
     ) -> None:
         self._roots = roots
         self._real_roots = [os.path.realpath(root or "/") for root in roots]
-        self._states = states
+        self._noted = [Noted(state) for state in states]
         self._kept_out = [os.path.realpath(path) for path in kept_out]
 
     def directory(self, root: int, path: str) -> Found:
@@ -47,7 +48,7 @@ class DestinationsDisk:
         )
 
     def placed(self, root: int, path: str) -> Placed | None:
-        return self._states[root].placed(path)
+        return self._noted[root].placed(path)
 
 
 def _look(path: str) -> os.stat_result | None:

@@ -87,6 +87,21 @@ class State:
         row = self._row("select size_bytes, etag, mtime_ns from placed where path = ?", path)
         return Placed(*row) if row else None
 
+    def placed_from(self, path: str, most: int) -> list[tuple[bytes, Placed]]:
+        """
+        What is noted of the first files at and after ``path``, up to ``most``, in the byte order of the paths
+        (``relative`` has them so).
+        """
+        if self._is_new:
+            return []
+        query = "select path, size_bytes, etag, mtime_ns from placed where path >= ? order by path limit ?"
+        rows = self._do(query, (self.relative(path), most))
+        return [(row[0], Placed(*row[1:])) for row in rows]
+
+    def relative(self, path: str) -> bytes:
+        """An absolute path below the root as the notes have it."""
+        return os.fsencode(path[self._base_length :])
+
     def half(self, path: str) -> Half | None:
         """How far the large file at ``path`` came: after a restart of the machine, what it had synced."""
         row = self._row(
@@ -106,19 +121,19 @@ class State:
 
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
         """Files that are whole and in their place."""
-        encoded = [(self._relative(path), *placed) for path, placed in rows]
+        encoded = [(self.relative(path), *placed) for path, placed in rows]
         if encoded:
             self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
 
     def note_half(self, path: str, half: Half) -> None:
         """How far the large file at ``path`` came."""
-        row = (self._relative(path), *half, _boot())
+        row = (self.relative(path), *half, _boot())
         self._do("insert or replace into ranges values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def forget_half(self, path: str) -> None:
         """The large file at ``path`` is whole, or begins anew."""
         if not self._is_new:
-            self._do("delete from ranges where path = ?", (self._relative(path),))
+            self._do("delete from ranges where path = ?", (self.relative(path),))
 
     def close(self) -> None:
         """Nothing is asked or noted after."""
@@ -126,13 +141,10 @@ class State:
             self._database.close()
             self._database = None
 
-    def _relative(self, path: str) -> bytes:
-        return os.fsencode(path[self._base_length :])
-
     def _row(self, query: str, path: str) -> tuple[Any, ...] | None:
         if self._is_new:
             return None
-        rows = self._do(query, (self._relative(path),))
+        rows = self._do(query, (self.relative(path),))
         return rows[0] if rows else None
 
     def _do(

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from initializer import place
-from initializer.ahead import Ahead, Listing
+from initializer.ahead import MOST_LISTERS, Ahead, Listing
 from initializer.entries import Entry, Pair
 from initializer.large import RANGE_BYTES
 from initializer.listing import UnsortedError, put_in_order
@@ -137,7 +137,12 @@ class Survey:
             return put_in_order(store, prefix, self._attempts, self._state_directory)
 
         try:
-            with Ahead(listings, self._attempts, self._state_directory) as ahead:
+            with Ahead(
+                listings,
+                self._attempts,
+                self._state_directory,
+                most_listers=min(MOST_LISTERS, *(one.entry.workers for one in self._declared)),
+            ) as ahead:
                 return self._spooled(files, directories, missing, ahead.pages)
         except UnsortedError:
             for share in self._shares.values():
