@@ -35,6 +35,11 @@ def configure(flags: Flags) -> None:
         help=f"the directory it goes into, if not {ARTIFACTS}/NAME "
         "($LIGHTERMAN_ARTIFACTS sets the parent)",
     )
+    flags.add_switch(
+        "--resume-outputs",
+        help="DEST is the path that a sidecar sends to the same place: what main wrote there stays, "
+        "and what comes isn't sent again (with --spec: wherever outputs say so)",
+    )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
     flags.add(
         "--workers",
@@ -93,6 +98,7 @@ def _of_uri(arguments: Namespace) -> Entry:
         connection=arguments.uri,
         destination=_absolute(arguments.into),
         workers=arguments.workers or WORKERS,
+        is_outputs=arguments.resume_outputs,
     )
 
 
@@ -106,14 +112,19 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         workers=arguments.workers or WORKERS,
+        is_outputs=arguments.resume_outputs,
     )
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to"))
+    _refuse(arguments, "--spec", ("dir", "file", "to", "resume-outputs"))
     from lighterman.jobspec import load_job_spec
 
-    items = load_job_spec(arguments.spec).init
+    spec = load_job_spec(arguments.spec)
+    outputs = {
+        (one.connection, _absolute(one.path, error=ConfigurationError)) for one in spec.outputs
+    }
+    items = spec.init
     if items is None:
         raise ConfigurationError(
             f"job spec {arguments.spec} has no init block",
@@ -122,18 +133,22 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
     entries = []
     for declared in items:
         artifacts = declared.artifacts
+        destination = (
+            _absolute(declared.path, error=ConfigurationError)
+            if declared.path
+            else default_path(declared.connection, environ)
+        )
         entries.append(
             Entry(
                 connection=declared.connection,
-                destination=_absolute(declared.path, error=ConfigurationError)
-                if declared.path
-                else default_path(declared.connection, environ),
+                destination=destination,
                 dirs=tuple(as_pair(*pair, error=ConfigurationError) for pair in artifacts.dirs),
                 files=tuple(
                     as_file_pair(*pair, error=ConfigurationError) for pair in artifacts.files
                 ),
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
+                is_outputs=(declared.connection, destination) in outputs,
             )
         )
     return entries
@@ -164,7 +179,7 @@ def _split(text: str, flag: str) -> tuple[str, str | None]:
 
 def _refuse(arguments: Namespace, way: str, others: tuple[str, ...]) -> None:
     for name in others:
-        if getattr(arguments, name):
+        if getattr(arguments, name.replace("-", "_"), None):
             raise UsageError(
                 f"--{name} can't stand beside {way}",
                 hint=f"take --{name} away (or unset ${variable_of(name)})",

@@ -24,6 +24,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     optional: bool = False
     """Nothing there is no error."""
     workers: int
+    is_outputs: bool = False
+    """The destination is also an outputs path: what main wrote there stays, and what comes is handed on."""
 
     @property
     def is_whole(self) -> bool:

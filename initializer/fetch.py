@@ -141,6 +141,10 @@ class Fetcher:
         mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
         os.rename(place.temporary_of(item.path), item.path)
         self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
+        handover = self.state(item).handover
+        if handover is not None:
+            store = self._sources[item.store].store
+            handover.add(store.destination, item.key, item.etag, item.path, descriptor)
         if not verified:
             self.tally.unverified_file()
         self.tally.done()

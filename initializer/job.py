@@ -21,6 +21,7 @@ from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed
 from initializer.verify import Checksums
 from lighterman.connections.model import Connection, HostPath
+from lighterman.handover import Handover
 from lighterman.log import get_logger
 from lighterman.stores import open_store
 from lighterman.transfer.aside import in_a_thread
@@ -61,6 +62,7 @@ class _Job:
         )
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
+        self._outputs = {_root(entry) for entry in self._entries if entry.is_outputs}
         most_workers = max(entry.workers for entry in self._entries)
         self._most_workers = max(
             1, min(most_workers, context.settings.memory_bytes // _WORKER_BYTES)
@@ -70,7 +72,7 @@ class _Job:
         with ExitStack() as held:
             sources = [self._source(name, held) for name in self._connections]
             destinations = [held.enter_context(Destination(root)) for root in self._roots]
-            states = [State(one.root, one.state_directory) for one in destinations]
+            states = [self._state(one) for one in destinations]
             for state in states:
                 held.callback(state.close)
             for destination, state in zip(destinations, states, strict=True):
@@ -83,6 +85,11 @@ class _Job:
             self._fetch(surveyed, states, sources)
             for destination in destinations:
                 destination.is_tidy = True
+
+    def _state(self, destination: Destination) -> State:
+        is_outputs = destination.root in self._outputs
+        handover = Handover(destination.root, destination.state_directory) if is_outputs else None
+        return State(destination.root, destination.state_directory, handover=handover)
 
     def _source(self, name: str, held: ExitStack) -> Source:
         if self._opened:
@@ -113,6 +120,7 @@ class _Job:
             sources,
             self._roots,
             DestinationsDisk(self._roots, states, state_directories),
+            outputs=frozenset(self._roots.index(root) for root in self._outputs),
             state_directory=state_directories[0],
             attempts=self._attempts,
             tally=self._context.tally,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from initializer.plan import Placed
+from lighterman.handover import Handover
 from lighterman.log import get_logger
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Half(NamedTuple):
 class Notes(Protocol):
     """What the fetcher notes while it works, and asks for."""
 
+    handover: Handover | None
+    """Where a sidecar looks for what came, if one will."""
+
     def half(self, path: str) -> Half | None: ...
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None: ...
     def note_half(self, path: str, half: Half) -> None: ...
@@ -49,6 +53,8 @@ class Notes(Protocol):
 
 class NoNotes:
     """Of a destination that is to hold nothing but what was asked for: nothing is known, or noted."""
+
+    handover: Handover | None = None
 
     def half(self, path: str) -> Half | None:  # noqa: ARG002  # as in Notes
         return None
@@ -66,7 +72,10 @@ class NoNotes:
 class State:
     """The notes of one destination, in ``<root>/.lighterman/init.sqlite3``."""
 
-    def __init__(self, root: str, state_directory: str) -> None:
+    def __init__(
+        self, root: str, state_directory: str, *, handover: Handover | None = None
+    ) -> None:
+        self.handover = handover
         self._base_length = len(root) + 1
         self._path = f"{state_directory}/init.sqlite3"
         self._database: sqlite3.Connection | None = None
@@ -100,6 +109,8 @@ class State:
         encoded = [(self._relative(path), *placed) for path, placed in rows]
         if encoded:
             self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
+        if self.handover is not None:
+            self.handover.flush()
 
     def note_half(self, path: str, half: Half) -> None:
         """How far the large file at ``path`` came. What is noted must have reached the disk."""
@@ -113,6 +124,8 @@ class State:
 
     def close(self) -> None:
         """Nothing is asked or noted after."""
+        if self.handover is not None:
+            self.handover.close()
         if self._database is not None:
             self._database.close()
             self._database = None

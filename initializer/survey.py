@@ -81,6 +81,7 @@ class Survey:
         roots: Sequence[str],
         disk: Disk,
         *,
+        outputs: frozenset[int] = frozenset(),
         state_directory: str,
         attempts: Attempts,
         tally: Tally,
@@ -90,6 +91,7 @@ class Survey:
         self._sources = sources
         self._roots = roots
         self._disk = disk
+        self._outputs = outputs
         self._state_directory = state_directory
         self._attempts = attempts
         self._tally = tally
@@ -144,7 +146,7 @@ class Survey:
         ]
         refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
         count = size_bytes = kept = 0
-        for action in plan(merged(streams), self._roots, self._disk):
+        for action in plan(merged(streams), self._roots, self._disk, self._outputs):
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"

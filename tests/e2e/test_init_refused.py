@@ -157,6 +157,7 @@ def test_an_archived_object_is_refused_by_name(pull, proxy):
         (("init", "s3://b/x", "dest", "--connection", "c"), "URI DEST and --connection are given"),
         (("init", "--spec", "job.yaml", "--connection", "c"), "--connection and --spec are given"),
         (("init", "--spec", "job.yaml", "--dir", "d"), "--dir can't stand beside --spec"),
+        (("init", "--spec", "job.yaml", "--resume-outputs"), "--resume-outputs can't stand beside"),
         (("init", "s3://b/x", "dest", "--file", "f"), "--file can't stand beside URI DEST"),
         (("init", "s3://b/x", "dest", "--to", "f"), "--to can't stand beside URI DEST"),
         (("init", "--connection", "s3://b"), "where does s3://b go?"),
