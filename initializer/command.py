@@ -41,6 +41,12 @@ def configure(flags: Flags) -> None:
         "and what comes isn't sent again (with --spec: wherever outputs say so)",
     )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
+    flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
+    flags.add(
+        "--results",
+        choices=("table", "json"),
+        help="how a plan is printed, if not as a table on a terminal and as JSON lines elsewhere",
+    )
     flags.add(
         "--workers",
         convert=whole_number,
@@ -53,9 +59,12 @@ def run(arguments: Namespace, context: Context) -> int:
     """Bring everything that is declared, or raise what stands against it."""
     entries = declared_entries(arguments, context.environ)
     if entries:
-        from initializer.job import carry_out
+        from initializer.job import carry_out, show
 
-        carry_out(entries, context)
+        if arguments.dry_run:
+            show(entries, context, arguments.results)
+        else:
+            carry_out(entries, context)
     return ExitCode.DONE
 
 

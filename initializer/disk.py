@@ -3,17 +3,23 @@
 import os
 import stat
 from collections.abc import Sequence
+from typing import Protocol
 
 from initializer.plan import Found, OnDisk, Placed
-from initializer.state import State
 from lighterman.errors import CannotWriteError
+
+
+class Noted(Protocol):
+    """The notes of one destination."""
+
+    def placed(self, path: str) -> Placed | None: ...
 
 
 class DestinationsDisk:
     """Looks, and changes nothing. ``CannotWriteError`` where it may not even look."""
 
     def __init__(
-        self, roots: Sequence[str], states: Sequence[State], kept_out: Sequence[str]
+        self, roots: Sequence[str], states: Sequence[Noted], kept_out: Sequence[str]
     ) -> None:
         self._roots = roots
         self._real_roots = [os.path.realpath(root or "/") for root in roots]

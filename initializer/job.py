@@ -15,10 +15,11 @@ from initializer.destination import Destination
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry, Pair
 from initializer.fetch import Fetcher
+from initializer.keys import STATE_DIRECTORY
 from initializer.large import RANGE_BYTES
 from initializer.source import Opened, Source
 from initializer.state import State
-from initializer.survey import Declared, Survey, Surveyed
+from initializer.survey import Declared, Survey, Surveyed, Told
 from initializer.verify import Checksums
 from lighterman.connections.model import Connection, HostPath
 from lighterman.handover import Handover
@@ -53,6 +54,22 @@ def carry_out(entries: Sequence[Entry], context: Context, opened: Opened | None 
     )
 
 
+def show(entries: Sequence[Entry], context: Context, style: str | None) -> None:
+    """
+    Print what ``carry_out`` would do (``table``, ``json``, or by what stdout is), and change nothing. Ends with
+    the error that it would end with before its first byte.
+    """
+    job = _Job(entries, context, None)
+    in_a_thread(
+        lambda: job.show(style),
+        name="init",
+        clock=context.clock,
+        stop=context.stop,
+        halt_seconds=HALT_SECONDS + 1,
+        hint="start it again",
+    )
+
+
 class _Job:
     def __init__(self, entries: Sequence[Entry], context: Context, opened: Opened | None) -> None:
         self._context = context
@@ -78,13 +95,38 @@ class _Job:
             for destination, state in zip(destinations, states, strict=True):
                 if destination.was_killed:
                     _sweep(destination, state)
-            surveyed = self._survey(destinations, states, sources)
+            directories = [destination.state_directory for destination in destinations]
+            disk = DestinationsDisk(self._roots, states, directories)
+            surveyed = self._survey(disk, sources, directories[0])
             held.callback(surveyed.spool.close)
+            self._context.tally.planned(surveyed.files, surveyed.size_bytes)
+            self._context.tally.skip(surveyed.kept)
             for destination in destinations:
                 destination.begin()
             self._fetch(surveyed, states, sources)
             for destination in destinations:
                 destination.is_tidy = True
+
+    def show(self, style: str | None) -> None:
+        from initializer.dryrun import SeenState, Shown, require_place, temporary_directory
+
+        problems = [require_place(root) for root in self._roots]
+        with ExitStack() as held:
+            shown = held.enter_context(Shown(style, list(self._connections), self._roots))
+            sources = [self._source(name, held) for name in self._connections]
+            states = [SeenState(root) for root in self._roots]
+            for state in states:
+                held.callback(state.close)
+            kept_out = [f"{root}/{STATE_DIRECTORY}" for root in self._roots]
+            disk = DestinationsDisk(self._roots, states, kept_out)
+            directory = held.enter_context(temporary_directory())
+            try:
+                self._survey(disk, sources, directory, shown).spool.close()
+            finally:
+                shown.print_out()
+        for problem in problems:
+            if problem:
+                raise problem
 
     def _state(self, destination: Destination) -> State:
         is_outputs = destination.root in self._outputs
@@ -107,27 +149,29 @@ class _Job:
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
     def _survey(
-        self, destinations: list[Destination], states: list[State], sources: list[Source]
+        self,
+        disk: DestinationsDisk,
+        sources: list[Source],
+        directory: str,
+        told: Told | None = None,
     ) -> Surveyed:
         names = list(self._connections)
         declared = [
             Declared(entry, names.index(entry.connection), self._roots.index(_root(entry)))
             for entry in self._entries
         ]
-        state_directories = [destination.state_directory for destination in destinations]
         surveyed = Survey(
             declared,
             sources,
             self._roots,
-            DestinationsDisk(self._roots, states, state_directories),
+            disk,
             outputs=frozenset(self._roots.index(root) for root in self._outputs),
-            state_directory=state_directories[0],
+            told=told,
+            state_directory=directory,
             attempts=self._attempts,
             tally=self._context.tally,
             stop=self._context.stop,
         ).make()
-        self._context.tally.planned(surveyed.files, surveyed.size_bytes)
-        self._context.tally.skip(surveyed.kept)
         get_logger().info(
             "init.planned",
             files=surveyed.files,

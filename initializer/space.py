@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +60,24 @@ def room_at(path: str, root: Path = Path("/")) -> Room:
     )
 
 
+def existing(path: str) -> str:
+    """An absolute path itself, or the nearest above it at which anything is."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 class Needs:
-    """Sums up what is to be written below each destination; those on one filesystem share its room."""
+    """
+    Sums up what is to be written below each destination; those on one filesystem share its room. One that
+    isn't there yet has the room of the directory that it would be made in.
+    """
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = [root or "/" for root in roots]
-        self._devices = [os.stat(root).st_dev for root in self._roots]
-        self._rooms = [room_at(root) for root in self._roots]
+        there = [existing(root) for root in self._roots]
+        self._devices = [os.stat(root).st_dev for root in there]
+        self._rooms = [room_at(root) for root in there]
         self._sizes: Counter[int] = Counter()
         self._files: Counter[int] = Counter()
 
@@ -76,10 +87,15 @@ class Needs:
         self._sizes[device] += rounded(size_bytes, self._rooms[root].block_bytes)
         self._files[device] += 1
 
+    def told(self) -> Iterator[tuple[str, Need, Room]]:
+        """Each destination with what its filesystem needs, and the room that this has."""
+        for root, device, room in zip(self._roots, self._devices, self._rooms, strict=True):
+            yield root, Need(self._sizes[device], self._files[device]), room
+
     def require(self) -> None:
         """``CannotWriteError`` that says how much is needed and how much is free, if it doesn't fit."""
-        for root, device, room in zip(self._roots, self._devices, self._rooms, strict=True):
-            reason = why_too_little(Need(self._sizes[device], self._files[device]), room)
+        for root, need, room in self.told():
+            reason = why_too_little(need, room)
             if reason:
                 raise CannotWriteError(
                     f"no space in {root}: {reason}",

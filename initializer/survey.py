@@ -1,9 +1,9 @@
 """Looks at what is declared and at what is on disk, and makes the plan. No file is written yet."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from initializer import place
 from initializer.entries import Entry, Pair
@@ -11,6 +11,7 @@ from initializer.large import RANGE_BYTES
 from initializer.listing import UnsortedError, in_order, put_in_order
 from initializer.look import Sought, look_at
 from initializer.plan import (
+    Action,
     Disk,
     Fetch,
     MakeDirectory,
@@ -50,6 +51,14 @@ class Surveyed(NamedTuple):
     kept: int
 
 
+class Told(Protocol):
+    """Whoever wants to see the plan while it is made."""
+
+    def begin(self) -> None: ...
+    def action(self, action: Action) -> None: ...
+    def end(self, missing: Iterable[tuple[str, str]], needs: Needs) -> None: ...
+
+
 class _Directory:
     """One declared directory, or a connection's whole root."""
 
@@ -82,6 +91,7 @@ class Survey:
         disk: Disk,
         *,
         outputs: frozenset[int] = frozenset(),
+        told: Told | None = None,
         state_directory: str,
         attempts: Attempts,
         tally: Tally,
@@ -92,6 +102,7 @@ class Survey:
         self._roots = roots
         self._disk = disk
         self._outputs = outputs
+        self._told = told
         self._state_directory = state_directory
         self._attempts = attempts
         self._tally = tally
@@ -146,11 +157,15 @@ class Survey:
         ]
         refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
         count = size_bytes = kept = 0
+        if self._told is not None:
+            self._told.begin()
         for action in plan(merged(streams), self._roots, self._disk, self._outputs):
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"
                 )
+            if self._told is not None:
+                self._told.action(action)
             if isinstance(action, Fetch):
                 count += 1
                 size_bytes += action.size_bytes
@@ -162,8 +177,10 @@ class Survey:
                 refusals.add(action)
             elif not action.path.endswith("/"):
                 kept += 1
+        missing = [*missing, *(one.source for one in directories if one.is_missing)]
         refusals.missing(missing)
-        refusals.missing(directory.source for directory in directories if directory.is_missing)
+        if self._told is not None:
+            self._told.end(missing, needs)
         refusals.raise_any(self._tally)
         needs.require()
         return Surveyed(spool, count, size_bytes, kept)
