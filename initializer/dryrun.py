@@ -238,7 +238,9 @@ class Shown:
         self._kept.seek(0)
         expander, decoder = zlib.decompressobj(), _decoder()
         while block := self._kept.read(_CHUNK_BYTES):
-            yield decoder(expander.decompress(block))
+            while block:
+                yield decoder(expander.decompress(block, _CHUNK_BYTES))
+                block = expander.unconsumed_tail
         yield decoder(expander.flush())
 
 

@@ -50,7 +50,9 @@ class Fetcher:
         tally: Tally,
         clock: Clock,
         stop: threading.Event,
+        roots: Sequence[str] = (),
     ) -> None:
+        """Below ``roots``, the destinations by number, nothing leads out; without any, nobody asks."""
         self.attempts = attempts
         self.tally = tally
         self._sources = sources
@@ -58,6 +60,7 @@ class Fetcher:
         self._budget = budget
         self._clock = clock
         self._stop = stop
+        self._roots = [(root, os.path.realpath(root or "/").rstrip("/")) for root in roots]
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
         self._large: dict[str, LargeFile] = {}
@@ -134,6 +137,12 @@ class Fetcher:
         """The notes of the destination that ``item`` goes to."""
         return self._states[item.root]
 
+    def require_inside(self, item: Fetch, descriptor: int) -> None:
+        """``UntrustedDataError`` if the temporary file of ``item`` isn't below its destination."""
+        if self._roots:
+            real_root = self._roots[item.root][1]
+            place.require_inside(descriptor, real_root, place.temporary_of(item.path))
+
     def publish(
         self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool
     ) -> None:
@@ -159,9 +168,13 @@ class Fetcher:
     def _works(self, actions: Iterator[Fetch | MakeDirectory]) -> Iterator[Work]:
         for action in actions:
             if isinstance(action, MakeDirectory):
-                _make_directory(action.path)
+                self._make_directory(action.path)
             else:
                 yield partial(self._fetch, action)
+
+    def _make_directory(self, path: str) -> None:
+        below = [root for root in self._roots if path.startswith(f"{root[0]}/")]
+        place.make_directory(path, max(below)[1] if below else None)
 
     def _fetch(self, item: Fetch) -> None:
         for beginning in range(1, MOST_BEGINNINGS + 1):
@@ -199,6 +212,7 @@ class Fetcher:
         try:
             descriptor = place.create(temporary)
             try:
+                self.require_inside(item, descriptor)
                 attributes, verified = self._read_small(item, descriptor, expected)
                 self.publish(item, descriptor, attributes, verified=verified)
             finally:
@@ -253,13 +267,3 @@ class Fetcher:
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LightermanError) and error.exit_code == ExitCode.TRY_AGAIN
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise place.cannot_write(path, error) from error
-    except OSError as error:
-        raise place.cannot_write(path, error) from error

@@ -15,6 +15,7 @@ from initializer.destination import Destination
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry, Pair
 from initializer.fetch import Fetcher
+from initializer.folding import Folding, folding_of
 from initializer.keys import STATE_DIRECTORY
 from initializer.large import RANGE_BYTES
 from initializer.source import Opened, Source
@@ -97,7 +98,8 @@ class _Job:
                     _sweep(destination, state)
             directories = [destination.state_directory for destination in destinations]
             disk = DestinationsDisk(self._roots, states, directories)
-            surveyed = self._survey(disk, sources, directories[0])
+            foldings = [folding_of(directory) for directory in directories]
+            surveyed = self._survey(disk, sources, directories[0], foldings=foldings)
             held.callback(surveyed.spool.close)
             self._context.tally.planned(surveyed.files, surveyed.size_bytes)
             self._context.tally.skip(surveyed.kept)
@@ -154,6 +156,7 @@ class _Job:
         sources: list[Source],
         directory: str,
         told: Told | None = None,
+        foldings: Sequence[Folding] = (),
     ) -> Surveyed:
         names = list(self._connections)
         declared = [
@@ -167,6 +170,7 @@ class _Job:
             disk,
             outputs=frozenset(self._roots.index(root) for root in self._outputs),
             told=told,
+            foldings=foldings,
             state_directory=directory,
             attempts=self._attempts,
             tally=self._context.tally,
@@ -191,6 +195,7 @@ class _Job:
             tally=context.tally,
             clock=context.clock,
             stop=context.stop,
+            roots=self._roots,
         )
         pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
         fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)

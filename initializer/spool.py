@@ -1,5 +1,6 @@
 """A plan, held compactly until it is carried out: in memory while it is small, then on disk."""
 
+import contextlib
 import marshal
 import os
 import zlib
@@ -76,6 +77,8 @@ class Spool:
 
 def _nameless_file(directory: str) -> int:
     path = f"{directory}/plan.tmp"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(FileNotFoundError):  # a killed run's, or a link that would be followed
+        os.unlink(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.unlink(path)
     return descriptor

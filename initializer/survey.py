@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from initializer import place
 from initializer.entries import Entry, Pair
+from initializer.folding import Apart, Folding
 from initializer.large import RANGE_BYTES
 from initializer.listing import UnsortedError, in_order, put_in_order
 from initializer.look import Sought, look_at
@@ -59,6 +60,19 @@ class Told(Protocol):
     def end(self, missing: Iterable[tuple[str, str]], needs: Needs) -> None: ...
 
 
+class _Nobody:
+    """Nobody looks."""
+
+    def begin(self) -> None:
+        """Nothing is shown."""
+
+    def action(self, action: Action) -> None:
+        """Nothing is shown."""
+
+    def end(self, missing: Iterable[tuple[str, str]], needs: Needs) -> None:
+        """Nothing is shown."""
+
+
 class _Directory:
     """One declared directory, or a connection's whole root."""
 
@@ -92,6 +106,7 @@ class Survey:
         *,
         outputs: frozenset[int] = frozenset(),
         told: Told | None = None,
+        foldings: Sequence[Folding] = (),
         state_directory: str,
         attempts: Attempts,
         tally: Tally,
@@ -102,7 +117,8 @@ class Survey:
         self._roots = roots
         self._disk = disk
         self._outputs = outputs
-        self._told = told
+        self._told = told or _Nobody()
+        self._foldings = foldings
         self._state_directory = state_directory
         self._attempts = attempts
         self._tally = tally
@@ -157,15 +173,16 @@ class Survey:
         ]
         refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
         count = size_bytes = kept = 0
-        if self._told is not None:
-            self._told.begin()
-        for action in plan(merged(streams), self._roots, self._disk, self._outputs):
+        self._told.begin()
+        actions = plan(merged(streams), self._roots, self._disk, self._outputs)
+        if any(map(any, self._foldings)):
+            actions = Apart(self._roots, self._foldings).checked(actions)
+        for action in actions:
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"
                 )
-            if self._told is not None:
-                self._told.action(action)
+            self._told.action(action)
             if isinstance(action, Fetch):
                 count += 1
                 size_bytes += action.size_bytes
@@ -179,8 +196,7 @@ class Survey:
                 kept += 1
         missing = [*missing, *(one.source for one in directories if one.is_missing)]
         refusals.missing(missing)
-        if self._told is not None:
-            self._told.end(missing, needs)
+        self._told.end(missing, needs)
         refusals.raise_any(self._tally)
         needs.require()
         return Surveyed(spool, count, size_bytes, kept)

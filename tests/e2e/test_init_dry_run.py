@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 
 import pytest
 from pulls import MIB, Pull, gets
@@ -235,19 +234,3 @@ def test_whoever_reads_it_may_go_away(pull):
     running = pull.start("--dry-run")
     running.process.stdout.close()
     assert running.finish().code == 0
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    """Mounts a tmpfs with these options (as root, which CI is)."""
-    places = []
-
-    def mount(*options):
-        places.append(tmp_path / f"mount-{len(places)}")
-        places[-1].mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", places[-1]], check=True)
-        return places[-1]
-
-    yield mount
-    for place in places:
-        subprocess.run(["umount", place], check=True)

@@ -1,7 +1,6 @@
 """Bad input: each with its exit code, one clear line, and nothing half-written."""
 
 import os
-import subprocess
 
 import pytest
 from pulls import MIB, Pull, gets
@@ -294,22 +293,6 @@ def test_what_is_in_the_way_stays(pull):
     assert "file is there and a directory" in line
     assert "dir is there and no directory" in line
     assert (pull.dest / "dir").read_text() == "mine"
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    """Mounts a tmpfs with these options (as root, which CI is)."""
-    places = []
-
-    def mount(*options):
-        places.append(tmp_path / f"mount-{len(places)}")
-        places[-1].mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", places[-1]], check=True)
-        return places[-1]
-
-    yield mount
-    for place in places:
-        subprocess.run(["umount", place], check=True)
 
 
 def test_a_full_disk_is_known_before_the_first_byte(pull, proxy, mounted):
