@@ -27,6 +27,7 @@ from lighterman.errors import (
 )
 from lighterman.log import get_logger
 from lighterman.stores.contract import Attributes, Checksum, Digest, Stat, Window
+from lighterman.transfer.arrival import LEAST_BYTES, Arrival
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
@@ -99,6 +100,20 @@ class Fetcher:
         source = self._sources[item.store]
         # What is small is held in small buffers.
         held_bytes = min(source.store.call_memory_bytes, 2 * window.size_bytes + _LEAST_HELD_BYTES)
+        if window.size_bytes >= LEAST_BYTES and not source.is_volume:
+            with Arrival(self.tally, digest) as arrival:
+                return self._read(item, source, window, at, arrival, held_bytes)
+        return self._read(item, source, window, at, digest, held_bytes)
+
+    def _read(
+        self,
+        item: Fetch,
+        source: Source,
+        window: Window,
+        at: int,
+        digest: Digest | None,
+        held_bytes: int,
+    ) -> Attributes:
         try:
             with source.pace.slot(), self._budget.take(held_bytes):
                 return source.store.read_into(
