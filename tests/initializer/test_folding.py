@@ -1,12 +1,24 @@
 """Destinations that take two names for one: neither object wins silently."""
 
 import os
+import threading
 
 import pytest
 
+from initializer.disk import DestinationsDisk
+from initializer.entries import Entry
 from initializer.folding import CLASH, Apart, Folding, folding_of
 from initializer.plan import Fetch, Keep, MakeDirectory, Refuse
+from initializer.source import Source
+from initializer.state import State
+from initializer.survey import Declared, Survey
+from initializer.verify import Checksums
+from lighterman.clock import SystemClock
 from lighterman.errors import UntrustedDataError
+from lighterman.stores.volume import VolumeStore
+from lighterman.transfer.pace import Pace
+from lighterman.transfer.retry import Attempts
+from lighterman.transfer.tally import Tally
 
 NFC, NFD = "\u00e9", "e\u0301"
 CASE, UNICODE, BOTH = Folding(case=True), Folding(unicode=True), Folding(case=True, unicode=True)
@@ -81,3 +93,34 @@ def test_a_filesystem_that_folds_is_found_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr("initializer.folding.os.path.lexists", folds)
     assert folding_of(str(tmp_path)) == Folding(case=True)
+
+
+def test_a_survey_refuses_them_before_any_byte_moves(tmp_path):
+    """Only where a destination's filesystem folds names."""
+    (tmp_path / "place").mkdir()
+    for name in ("Case", "case", "other"):
+        (tmp_path / "place" / name).write_bytes(b"1")
+    root = str(tmp_path / "dest")
+    os.makedirs(f"{root}/.lighterman")
+    store, tally = VolumeStore(str(tmp_path / "place"), "c"), Tally()
+    attempts = Attempts(0, SystemClock(), tally)
+
+    def surveyed(folding):
+        state = State(root, f"{root}/.lighterman")
+        survey = Survey(
+            [Declared(Entry(connection="c", destination=root, workers=4), 0, 0)],
+            [Source(store, Pace(4), Checksums(store, attempts))],
+            [root],
+            DestinationsDisk([root], [state], [f"{root}/.lighterman"]),
+            foldings=[folding],
+            state_directory=f"{root}/.lighterman",
+            attempts=attempts,
+            tally=tally,
+            stop=threading.Event(),
+        ).make()
+        survey.spool.close()
+        return survey.files
+
+    assert surveyed(Folding()) == 3
+    with pytest.raises(UntrustedDataError, match=f"'case' .{CLASH}"):
+        surveyed(CASE)
