@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +20,8 @@ class Folding(NamedTuple):
 
     def of(self, path: str) -> str:
         """The same for two paths that are one there."""
+        import unicodedata
+
         folded = unicodedata.normalize("NFC", path) if self.unicode else path
         return folded.casefold() if self.case else folded
 

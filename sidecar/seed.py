@@ -33,8 +33,9 @@ def seed(journal: Journal, adoption: Adoption, root: str, prefix: str) -> int:
 
 def _synced(row: Brought, adoption: Adoption, root: str, device: int, prefix: str) -> Synced | None:
     try:
+        row.path.encode()
         told = os.lstat(os.path.join(root, row.path))
-    except (OSError, ValueError):  # gone, or no path at all
+    except (OSError, ValueError):  # gone, no path at all, or no name for a key
         return None
     if told.st_dev != device or not row.is_of(told):
         return None
