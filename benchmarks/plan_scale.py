@@ -23,14 +23,17 @@ from typing import Any, Final, cast
 
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry
+from initializer.noted import Noted
 from initializer.plan import Found, OnDisk, Placed
 from initializer.shards import Shard
 from initializer.source import Source
 from initializer.space import Needs
 from initializer.state import State
 from initializer.survey import Declared, Survey
+from initializer.verify import Checksums
 from lighterman.clock import SystemClock
 from lighterman.stores.contract import Checksum, ETag, Key, Listed, Store
+from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
 
@@ -94,7 +97,9 @@ def planned(keys: int, way: str, directory: str) -> dict[str, object]:
     state_directory = f"{root}/.lighterman"
     os.makedirs(state_directory)
     state = State(root, state_directory)
-    disk = (AllThere if way == "kept" else DestinationsDisk)([root], [state], [state_directory])
+    disk = (AllThere if way == "kept" else DestinationsDisk)(
+        [root], [Noted(state)], [state_directory]
+    )
     if way == "kept":
         _fill(root, state)
     entry = Entry(
@@ -105,13 +110,14 @@ def planned(keys: int, way: str, directory: str) -> dict[str, object]:
     )
     tally = Tally()
     store = cast("Store", MadeUp(keys, is_sorted=way != "unsorted"))
+    attempts = Attempts(1, SystemClock(), tally)
     survey = Survey(
         [Declared(entry, 0, 0)],
-        [Source(store, None, None)],  # type: ignore[arg-type]  # nothing is fetched
+        [Source(store, Pace(1), Checksums(store, attempts))],
         [root],
         disk,
         state_directory=state_directory,
-        attempts=Attempts(1, SystemClock(), tally),
+        attempts=attempts,
         tally=tally,
         stop=threading.Event(),
     )

@@ -39,7 +39,18 @@ def configure(flags: Flags) -> None:
         help=f"the directory it goes into, if not {ARTIFACTS}/NAME "
         "($LIGHTERMAN_ARTIFACTS sets the parent)",
     )
+    flags.add_switch(
+        "--resume-outputs",
+        help="DEST is the path that a sidecar sends to the same place: what main wrote there stays, "
+        "and what comes isn't sent again (with --spec: wherever outputs say so)",
+    )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
+    flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
+    flags.add(
+        "--results",
+        choices=("table", "json"),
+        help="how a plan is printed, if not as a table on a terminal and as JSON lines elsewhere",
+    )
     flags.add(
         "--workers",
         convert=whole_number,
@@ -57,9 +68,12 @@ def run(arguments: Namespace, context: Context) -> int:
     """Bring everything that is declared, or raise what stands against it."""
     entries = declared_entries(arguments, context.environ)
     if entries:
-        from initializer.job import carry_out
+        from initializer.job import carry_out, show
 
-        carry_out(entries, context)
+        if arguments.dry_run:
+            show(entries, context, arguments.results)
+        else:
+            carry_out(entries, context)
     return ExitCode.DONE
 
 
@@ -103,6 +117,7 @@ def _of_uri(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         destination=_absolute(arguments.into),
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
+        is_outputs=arguments.resume_outputs,
     )
 
 
@@ -117,14 +132,19 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
+        is_outputs=arguments.resume_outputs,
     )
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to", "shard"))
+    _refuse(arguments, "--spec", ("dir", "file", "to", "shard", "resume-outputs"))
     from lighterman.jobspec import load_job_spec
 
-    items = load_job_spec(arguments.spec).init
+    spec = load_job_spec(arguments.spec)
+    outputs = {
+        (one.connection, _absolute(one.path, error=ConfigurationError)) for one in spec.outputs
+    }
+    items = spec.init
     if items is None:
         raise ConfigurationError(
             f"job spec {arguments.spec} has no init block",
@@ -133,12 +153,15 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
     entries = []
     for declared in items:
         artifacts = declared.artifacts
+        destination = (
+            _absolute(declared.path, error=ConfigurationError)
+            if declared.path
+            else default_path(declared.connection, environ)
+        )
         entries.append(
             Entry(
                 connection=declared.connection,
-                destination=_absolute(declared.path, error=ConfigurationError)
-                if declared.path
-                else default_path(declared.connection, environ),
+                destination=destination,
                 dirs=tuple(as_pair(*pair, error=ConfigurationError) for pair in artifacts.dirs),
                 files=tuple(
                     as_file_pair(*pair, error=ConfigurationError) for pair in artifacts.files
@@ -146,6 +169,7 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
                 shard=_written_shard(declared.shard, environ),
+                is_outputs=(declared.connection, destination) in outputs,
             )
         )
     return entries
@@ -191,7 +215,7 @@ def _split(text: str, flag: str) -> tuple[str, str | None]:
 
 def _refuse(arguments: Namespace, way: str, others: tuple[str, ...]) -> None:
     for name in others:
-        if getattr(arguments, name):
+        if getattr(arguments, name.replace("-", "_"), None):
             raise UsageError(
                 f"--{name} can't stand beside {way}",
                 hint=f"take --{name} away (or unset ${variable_of(name)})",

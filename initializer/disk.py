@@ -3,22 +3,27 @@
 import os
 import stat
 from collections.abc import Sequence
+from typing import Protocol
 
-from initializer.noted import Noted
 from initializer.plan import Found, OnDisk, Placed
-from initializer.state import State
 from lighterman.errors import CannotWriteError
+
+
+class Notes(Protocol):
+    """What earlier runs noted of one destination."""
+
+    def placed(self, path: str) -> Placed | None: ...
 
 
 class DestinationsDisk:
     """Looks, and changes nothing. ``CannotWriteError`` where it may not even look."""
 
     def __init__(
-        self, roots: Sequence[str], states: Sequence[State], kept_out: Sequence[str]
+        self, roots: Sequence[str], notes: Sequence[Notes], kept_out: Sequence[str]
     ) -> None:
         self._roots = roots
         self._real_roots = [os.path.realpath(root or "/") for root in roots]
-        self._noted = [Noted(state) for state in states]
+        self._notes = notes
         self._kept_out = [os.path.realpath(path) for path in kept_out]
 
     def directory(self, root: int, path: str) -> Found:
@@ -48,7 +53,7 @@ class DestinationsDisk:
         )
 
     def placed(self, root: int, path: str) -> Placed | None:
-        return self._noted[root].placed(path)
+        return self._notes[root].placed(path)
 
 
 def _look(path: str) -> os.stat_result | None:

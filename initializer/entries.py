@@ -27,6 +27,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     shard: Shard | None = None
     """Only this part of it comes."""
+    is_outputs: bool = False
+    """The destination is also an outputs path: what main wrote there stays, and what comes is handed on."""
 
     @property
     def is_whole(self) -> bool:

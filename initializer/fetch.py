@@ -28,6 +28,7 @@ from lighterman.errors import (
 )
 from lighterman.log import get_logger
 from lighterman.stores.contract import Attributes, Checksum, Digest, Stat, Window
+from lighterman.transfer.arrival import LEAST_BYTES, Arrival
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
@@ -55,7 +56,9 @@ class Fetcher:
         tally: Tally,
         clock: Clock,
         stop: threading.Event,
+        roots: Sequence[str] = (),
     ) -> None:
+        """Below ``roots``, the destinations by number, nothing leads out; without any, nobody asks."""
         self.attempts = attempts
         self.tally = tally
         self._sources = sources
@@ -63,6 +66,7 @@ class Fetcher:
         self._budget = budget
         self.clock = clock
         self._stop = stop
+        self._roots = [(root, os.path.realpath(root or "/").rstrip("/")) for root in roots]
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
         self._large: dict[str, LargeFile] = {}
@@ -103,6 +107,20 @@ class Fetcher:
         source = self._sources[item.store]
         # What is small is held in small buffers.
         held_bytes = min(source.store.call_memory_bytes, 2 * window.size_bytes + _LEAST_HELD_BYTES)
+        if window.size_bytes >= LEAST_BYTES and not source.is_volume:
+            with Arrival(self.tally, digest) as arrival:
+                return self._read(item, source, window, at, arrival, held_bytes)
+        return self._read(item, source, window, at, digest, held_bytes)
+
+    def _read(
+        self,
+        item: Fetch,
+        source: Source,
+        window: Window,
+        at: int,
+        digest: Digest | None,
+        held_bytes: int,
+    ) -> Attributes:
         try:
             with source.pace.slot(), self._budget.take(held_bytes):
                 return source.store.read_into(
@@ -145,6 +163,12 @@ class Fetcher:
         """The notes of the destination that ``item`` goes to."""
         return self._states[item.root]
 
+    def require_inside(self, item: Fetch, descriptor: int) -> None:
+        """``UntrustedDataError`` if the temporary file of ``item`` isn't below its destination."""
+        if self._roots:
+            real_root = self._roots[item.root][1]
+            place.require_inside(descriptor, real_root, place.temporary_of(item.path))
+
     def publish(
         self,
         item: Fetch,
@@ -158,6 +182,10 @@ class Fetcher:
         mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
         os.rename(temporary, item.path)
         self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
+        handover = self.state(item).handover
+        if handover is not None:
+            store = self._sources[item.store].store
+            handover.add(store.destination, item.key, item.etag, item.path, descriptor)
         if not verified:
             self.tally.unverified_file()
         self.tally.done()
@@ -168,6 +196,11 @@ class Fetcher:
     def finished(self, large: LargeFile) -> None:
         """A large file is in its place."""
         self._large.pop(large.path, None)
+
+    def make_directory(self, path: str) -> None:
+        """As the plan has it, inside of the destination. ``CannotWriteError``, ``UntrustedDataError``."""
+        below = [root for root in self._roots if path.startswith(f"{root[0]}/")]
+        place.make_directory(path, max(below)[1] if below else None)
 
     def fetch(self, item: Fetch) -> None:
         """Bring one file, or begin a large one; everything that may be in the way is known here."""
@@ -206,6 +239,7 @@ class Fetcher:
         try:
             descriptor = place.create(temporary)
             try:
+                self.require_inside(item, descriptor)
                 attributes, verified = self._read_small(item, descriptor, expected)
                 self.publish(item, temporary, descriptor, attributes, verified=verified)
             finally:

@@ -15,12 +15,16 @@ from initializer.destination import Destination
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry, Pair
 from initializer.fetch import Fetcher
+from initializer.folding import Folding, folding_of
+from initializer.keys import STATE_DIRECTORY
 from initializer.large import RANGE_BYTES
+from initializer.noted import Noted
 from initializer.source import Opened, Source
 from initializer.state import State
-from initializer.survey import Declared, Survey, Surveyed
+from initializer.survey import Declared, Survey, Surveyed, Told
 from initializer.verify import Checksums
 from lighterman.connections.model import Connection, HostPath
+from lighterman.handover import Handover
 from lighterman.log import get_logger
 from lighterman.stores import open_store
 from lighterman.transfer.aside import in_a_thread
@@ -52,6 +56,22 @@ def carry_out(entries: Sequence[Entry], context: Context, opened: Opened | None 
     )
 
 
+def show(entries: Sequence[Entry], context: Context, style: str | None) -> None:
+    """
+    Print what ``carry_out`` would do (``table``, ``json``, or by what stdout is), and change nothing. Ends with
+    the error that it would end with before its first byte.
+    """
+    job = _Job(entries, context, None)
+    in_a_thread(
+        lambda: job.show(style),
+        name="init",
+        clock=context.clock,
+        stop=context.stop,
+        halt_seconds=HALT_SECONDS + 1,
+        hint="start it again",
+    )
+
+
 class _Job:
     def __init__(self, entries: Sequence[Entry], context: Context, opened: Opened | None) -> None:
         self._context = context
@@ -61,6 +81,7 @@ class _Job:
         )
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
+        self._outputs = {_root(entry) for entry in self._entries if entry.is_outputs}
         most_workers = max(entry.workers for entry in self._entries)
         self._most_workers = max(
             1, min(most_workers, context.settings.memory_bytes // _WORKER_BYTES)
@@ -70,19 +91,51 @@ class _Job:
         with ExitStack() as held:
             sources = [self._source(name, held) for name in self._connections]
             destinations = [held.enter_context(Destination(root)) for root in self._roots]
-            states = [State(one.root, one.state_directory) for one in destinations]
+            states = [self._state(one) for one in destinations]
             for state in states:
                 held.callback(state.close)
             for destination, state in zip(destinations, states, strict=True):
                 if destination.was_killed:
                     _sweep(destination, state)
-            surveyed = self._survey(destinations, states, sources)
+            directories = [destination.state_directory for destination in destinations]
+            notes = [Noted(state) for state in states]
+            disk = DestinationsDisk(self._roots, notes, directories)
+            foldings = [folding_of(directory) for directory in directories]
+            surveyed = self._survey(disk, sources, directories[0], foldings=foldings)
             held.callback(surveyed.spool.close)
+            self._context.tally.planned(surveyed.files, surveyed.size_bytes)
+            self._context.tally.skip(surveyed.kept)
             for destination in destinations:
                 destination.begin()
             self._fetch(surveyed, states, sources)
             for destination in destinations:
                 destination.is_tidy = True
+
+    def show(self, style: str | None) -> None:
+        from initializer.dryrun import SeenState, Shown, require_place, temporary_directory
+
+        problems = [require_place(root) for root in self._roots]
+        with ExitStack() as held:
+            shown = held.enter_context(Shown(style, list(self._connections), self._roots))
+            sources = [self._source(name, held) for name in self._connections]
+            states = [SeenState(root) for root in self._roots]
+            for state in states:
+                held.callback(state.close)
+            kept_out = [f"{root}/{STATE_DIRECTORY}" for root in self._roots]
+            disk = DestinationsDisk(self._roots, states, kept_out)
+            directory = held.enter_context(temporary_directory())
+            try:
+                self._survey(disk, sources, directory, shown).spool.close()
+            finally:
+                shown.print_out()
+        for problem in problems:
+            if problem:
+                raise problem
+
+    def _state(self, destination: Destination) -> State:
+        is_outputs = destination.root in self._outputs
+        handover = Handover(destination.root, destination.state_directory) if is_outputs else None
+        return State(destination.root, destination.state_directory, handover=handover)
 
     def _source(self, name: str, held: ExitStack) -> Source:
         if self._opened:
@@ -100,26 +153,31 @@ class _Job:
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
     def _survey(
-        self, destinations: list[Destination], states: list[State], sources: list[Source]
+        self,
+        disk: DestinationsDisk,
+        sources: list[Source],
+        directory: str,
+        told: Told | None = None,
+        foldings: Sequence[Folding] = (),
     ) -> Surveyed:
         names = list(self._connections)
         declared = [
             Declared(entry, names.index(entry.connection), self._roots.index(_root(entry)))
             for entry in self._entries
         ]
-        state_directories = [destination.state_directory for destination in destinations]
         surveyed = Survey(
             declared,
             sources,
             self._roots,
-            DestinationsDisk(self._roots, states, state_directories),
-            state_directory=state_directories[0],
+            disk,
+            outputs=frozenset(self._roots.index(root) for root in self._outputs),
+            told=told,
+            foldings=foldings,
+            state_directory=directory,
             attempts=self._attempts,
             tally=self._context.tally,
             stop=self._context.stop,
         ).make()
-        self._context.tally.planned(surveyed.files, surveyed.size_bytes)
-        self._context.tally.skip(surveyed.kept)
         self._context.tally.shards(surveyed.shards)
         shards = surveyed.shards
         of_shards = {
@@ -146,6 +204,7 @@ class _Job:
             tally=context.tally,
             clock=context.clock,
             stop=context.stop,
+            roots=self._roots,
         )
         pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
         fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)

@@ -289,6 +289,7 @@ class Lane:
         temporary = place.temporary_of(item.path)
         try:
             incoming.file = place.create(temporary)
+            self._fetcher.require_inside(item, incoming.file)
         except OSError as error:
             raise place.cannot_write(item.path, error, item.size_bytes) from error
         incoming.head, incoming.temporary = head, temporary

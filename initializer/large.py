@@ -60,12 +60,15 @@ class LargeFile:
         try:
             if half is not None and self._is_of(half):
                 self._descriptor = place.reopen(self._temporary, item.size_bytes)
+            if self._descriptor >= 0:
+                self._fetcher.require_inside(item, self._descriptor)
             if half is not None and self._descriptor >= 0:
                 # One range is always brought: with it come the mode and the time.
                 self._reset(half.done[:-1] + b"\0")
                 self._synced = half.synced[:-1] + b"\0"
             else:
                 self._descriptor = place.create(self._temporary)
+                self._fetcher.require_inside(item, self._descriptor)
                 # Its size without its blocks: the space was checked, and reserving costs as much
                 # as writing does on some filesystems.
                 os.ftruncate(self._descriptor, item.size_bytes)

@@ -5,12 +5,10 @@ read straight, and the rest goes to the crew.
 
 from __future__ import annotations
 
-import os
 import resource
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from initializer import place
 from initializer.lane import FILE_BYTES, Lane, Reading
 from initializer.plan import Fetch, MakeDirectory
 
@@ -53,7 +51,7 @@ class Line:
         for action in self._actions:
             if not isinstance(action, MakeDirectory):
                 return action
-            _make_directory(action.path)
+            self._fetcher.make_directory(action.path)
         self.is_over = True
         return None
 
@@ -116,13 +114,3 @@ class _One:
     def next(self) -> Work | None:
         work, self._work = self._work, None
         return work
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise place.cannot_write(path, error) from error
-    except OSError as error:
-        raise place.cannot_write(path, error) from error

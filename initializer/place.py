@@ -6,7 +6,7 @@ import os
 import stat
 from hashlib import blake2b
 
-from lighterman.errors import CannotWriteError
+from lighterman.errors import CannotWriteError, UntrustedDataError
 from lighterman.stores.contract import Attributes
 
 PERMISSIONS = 0o777
@@ -46,6 +46,47 @@ def reopen(temporary: str, size_bytes: int) -> int:
         return descriptor
     os.close(descriptor)
     return -1
+
+
+def require_inside(descriptor: int, real_root: str, temporary: str) -> None:
+    """
+    ``UntrustedDataError`` if the file that was made at ``temporary`` isn't below the destination: somebody
+    put a symlink above it since the plan was made. Asked before the first byte; the file is gone then.
+    """
+    try:
+        told = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:  # no /proc: the plan's own look has to do
+        return
+    if not told.startswith(f"{real_root}/"):
+        os.unlink(temporary)
+        raise led_out(os.path.dirname(temporary))
+
+
+def make_directory(path: str, real_root: str | None) -> None:
+    """
+    The directory ``path``, where nothing was when the plan was made; as ``require_inside`` for what is there by now.
+    ``CannotWriteError`` where it can't be made.
+    """
+    try:
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+        if real_root is not None and not os.path.realpath(path).startswith(f"{real_root}/"):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+            raise led_out(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def led_out(path: str) -> UntrustedDataError:
+    """Somebody planted a symlink between the plan and the fetch."""
+    return UntrustedDataError(
+        f"{path.rstrip('/')} leads out of the destination since the plan was made: a symlink was put there",
+        hint="let nobody else write to the volume while it is filled",
+    )
 
 
 def allocated_bytes(temporary: str) -> int:

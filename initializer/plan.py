@@ -165,8 +165,9 @@ class _Directory(NamedTuple):
 
 
 class _Planner:
-    def __init__(self, roots: Sequence[str], disk: Disk) -> None:
+    def __init__(self, roots: Sequence[str], disk: Disk, outputs: frozenset[int]) -> None:
         self._roots = roots
+        self._outputs = outputs
         self._root_set = frozenset(roots)
         self._disk = disk
         self._clashes = Clashes()
@@ -259,6 +260,8 @@ class _Planner:
                 on_disk.size_bytes == listed.size_bytes
             ):
                 return Keep(path, listed.key)
+            if root in self._outputs and _is_mains(on_disk, noted):
+                return Keep(path, listed.key)
         return Fetch(
             path,
             root,
@@ -290,13 +293,27 @@ def _refusal(item: Wanted, clash: Clash | None) -> Refuse | None:
     return None
 
 
-def plan(items: Iterable[Wanted], roots: Sequence[str], disk: Disk) -> Iterator[Action]:
+def _is_mains(on_disk: OnDisk, noted: Placed | None) -> bool:
+    """Whether something isn't as init left it: then it is an output, and younger than its object."""
+    return noted is None or (noted.size_bytes, noted.mtime_ns) != (
+        on_disk.size_bytes,
+        on_disk.mtime_ns,
+    )
+
+
+def plan(
+    items: Iterable[Wanted],
+    roots: Sequence[str],
+    disk: Disk,
+    outputs: frozenset[int] = frozenset(),
+) -> Iterator[Action]:
     """
     The actions that bring ``items`` (in the order of their paths) below ``roots`` (absolute, without a
     slash at the end, and there). Each item gives one ``Fetch``, ``Keep``, ``MakeDirectory`` of its own
     path or ``Refuse``, except one that is declared twice or another shard's; other directories are made before
     what they hold. What is refused for its key or its place in the whole listing is refused in every shard.
+    Below those roots that are ``outputs`` a file that init didn't place is kept, whatever the bucket has.
     """
-    planner = _Planner(roots, disk)
+    planner = _Planner(roots, disk, outputs)
     for item in items:
         yield from planner.actions(item)

@@ -23,6 +23,11 @@ class Source(NamedTuple):
     pace: Pace
     checksums: Checksums
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether its bytes are copied by the kernel, so that nobody sees them on their way."""
+        return self.store.destination.startswith("file:")
+
     def key(self, path: str) -> Key:
         """The full key of a path below the connection's root."""
         prefix = self.store.prefix

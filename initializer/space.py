@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +60,24 @@ def room_at(path: str, root: Path = Path("/")) -> Room:
     )
 
 
+def existing(path: str) -> str:
+    """An absolute path itself, or the nearest above it at which anything is."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 class Needs:
-    """Sums up what is to be written below each destination; those on one filesystem share its room."""
+    """
+    Sums up what is to be written below each destination; those on one filesystem share its room. One that
+    isn't there yet has the room of the directory that it would be made in.
+    """
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = [root or "/" for root in roots]
-        self._devices = [os.stat(root).st_dev for root in self._roots]
-        self._rooms = [room_at(root) for root in self._roots]
+        there = [existing(root) for root in self._roots]
+        self._devices = [os.stat(root).st_dev for root in there]
+        self._rooms = [room_at(root) for root in there]
         self._block_bytes = [room.block_bytes for room in self._rooms]
         self._sizes = [0] * len(roots)
         self._files = [0] * len(roots)
@@ -76,15 +87,20 @@ class Needs:
         self._sizes[root] += rounded(size_bytes, self._block_bytes[root])
         self._files[root] += 1
 
-    def require(self) -> None:
-        """``CannotWriteError`` that says how much is needed and how much is free, if it doesn't fit."""
+    def told(self) -> Iterator[tuple[str, Need, Room]]:
+        """Each destination with what its filesystem needs, and the room that this has."""
         sizes: Counter[int] = Counter()
         files: Counter[int] = Counter()
         for device, size_bytes, count in zip(self._devices, self._sizes, self._files, strict=True):
             sizes[device] += size_bytes
             files[device] += count
         for root, device, room in zip(self._roots, self._devices, self._rooms, strict=True):
-            reason = why_too_little(Need(sizes[device], files[device]), room)
+            yield root, Need(sizes[device], files[device]), room
+
+    def require(self) -> None:
+        """``CannotWriteError`` that says how much is needed and how much is free, if it doesn't fit."""
+        for root, need, room in self.told():
+            reason = why_too_little(need, room)
             if reason:
                 raise CannotWriteError(
                     f"no space in {root}: {reason}",

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from initializer.plan import Placed
+from lighterman.handover import Handover
 from lighterman.log import get_logger
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Half(NamedTuple):
 class Notes(Protocol):
     """What the fetcher notes while it works, and asks for."""
 
+    handover: Handover | None
+    """Where a sidecar looks for what came, if one will."""
+
     def half(self, path: str) -> Half | None: ...
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None: ...
     def note_half(self, path: str, half: Half) -> None: ...
@@ -54,6 +58,8 @@ class Notes(Protocol):
 
 class NoNotes:
     """Of a destination that is to hold nothing but what was asked for: nothing is known, or noted."""
+
+    handover: Handover | None = None
 
     def half(self, path: str) -> Half | None:  # noqa: ARG002  # as in Notes
         return None
@@ -71,7 +77,10 @@ class NoNotes:
 class State:
     """The notes of one destination, in ``<root>/.lighterman/init.sqlite3``."""
 
-    def __init__(self, root: str, state_directory: str) -> None:
+    def __init__(
+        self, root: str, state_directory: str, *, handover: Handover | None = None
+    ) -> None:
+        self.handover = handover
         self._base_length = len(root) + 1
         self._path = f"{state_directory}/init.sqlite3"
         self._database: sqlite3.Connection | None = None
@@ -124,6 +133,8 @@ class State:
         encoded = [(self.relative(path), *placed) for path, placed in rows]
         if encoded:
             self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
+        if self.handover is not None:
+            self.handover.flush()
 
     def note_half(self, path: str, half: Half) -> None:
         """How far the large file at ``path`` came."""
@@ -137,6 +148,8 @@ class State:
 
     def close(self) -> None:
         """Nothing is asked or noted after."""
+        if self.handover is not None:
+            self.handover.close()
         if self._database is not None:
             self._database.close()
             self._database = None

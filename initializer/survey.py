@@ -1,19 +1,21 @@
 """Looks at what is declared and at what is on disk, and makes the plan. No file is written yet."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from initializer import place
 from initializer.ahead import MOST_LISTERS, Ahead, Listing
 from initializer.entries import Entry, Pair
+from initializer.folding import Apart, Folding
 from initializer.large import RANGE_BYTES
 from initializer.listing import UnsortedError, put_in_order
 from initializer.look import Sought, look_at
 from initializer.plan import (
+    Action,
     Disk,
     Fetch,
     MakeDirectory,
@@ -56,6 +58,27 @@ class Surveyed(NamedTuple):
     shards: list[Sharded]
 
 
+class Told(Protocol):
+    """Whoever wants to see the plan while it is made."""
+
+    def begin(self) -> None: ...
+    def action(self, action: Action) -> None: ...
+    def end(self, missing: Iterable[tuple[str, str]], needs: Needs) -> None: ...
+
+
+class _Nobody:
+    """Nobody looks."""
+
+    def begin(self) -> None:
+        """Nothing is shown."""
+
+    def action(self, action: Action) -> None:
+        """Nothing is shown."""
+
+    def end(self, missing: Iterable[tuple[str, str]], needs: Needs) -> None:
+        """Nothing is shown."""
+
+
 class _Directory:
     """One declared directory, or a connection's whole root."""
 
@@ -90,6 +113,9 @@ class Survey:
         roots: Sequence[str],
         disk: Disk,
         *,
+        outputs: frozenset[int] = frozenset(),
+        told: Told | None = None,
+        foldings: Sequence[Folding] = (),
         state_directory: str,
         attempts: Attempts,
         tally: Tally,
@@ -99,6 +125,9 @@ class Survey:
         self._sources = sources
         self._roots = roots
         self._disk = disk
+        self._outputs = outputs
+        self._told = told or _Nobody()
+        self._foldings = foldings
         self._state_directory = state_directory
         self._attempts = attempts
         self._tally = tally
@@ -195,11 +224,16 @@ class Survey:
         ]
         refusals, needs = Refusals(), Needs(self._roots)
         count = size_bytes = kept = 0
-        for action in plan(merged(streams), self._roots, self._disk):
+        self._told.begin()
+        actions = plan(merged(streams), self._roots, self._disk, self._outputs)
+        if any(map(any, self._foldings)):
+            actions = Apart(self._roots, self._foldings).checked(actions)
+        for action in actions:
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"
                 )
+            self._told.action(action)
             if isinstance(action, Fetch):
                 count += 1
                 size_bytes += action.size_bytes
@@ -213,9 +247,11 @@ class Survey:
                 kept += 1
         for source in self._sources:
             for refusal in source.checksums.manifests.refusals():
+                self._told.action(refusal)
                 refusals.add(refusal)
+        missing = [*missing, *(one.source for one in directories if one.is_missing)]
         refusals.missing(missing)
-        refusals.missing(directory.source for directory in directories if directory.is_missing)
+        self._told.end(missing, needs)
         refusals.raise_any(self._tally)
         needs.require()
         shards = [share.told() for share in self._shares.values()]

@@ -10,11 +10,14 @@ import contextlib
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, Protocol, TextIO, TypeAlias
+from typing import Any, Final, Literal, Protocol, TextIO, TypeAlias
 
 from lighterman.secret import scrub
+from lighterman.text import one_line
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+_QUOTED: Final = frozenset(" \t=\r\n\"'")
+"""A value with one of these is written with quotes and escapes in the text style."""
 LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -142,6 +145,16 @@ def _scrub_values(
     return first | {name: _scrubbed(value) for name, value in event.items()}
 
 
+def _for_terminal(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """What structlog would print as it is, a terminal might obey. What it quotes, it escapes."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and _QUOTED.isdisjoint(value):
+            event[name] = one_line(value)
+    return event
+
+
 def _scrubbed(value: object) -> object:
     if isinstance(value, (bool, int, float)) or value is None:
         return value
@@ -163,6 +176,7 @@ def _build(level: Level, style: Literal["json", "text"], stream: TextIO) -> Logg
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _scrub_values,
+            *([_for_terminal] if style == "text" else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

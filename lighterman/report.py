@@ -11,6 +11,7 @@ import msgspec
 from lighterman.errors import ExitCode, LightermanError
 from lighterman.log import get_logger
 from lighterman.secret import scrub
+from lighterman.text import encodable, plain_json
 from lighterman.transfer.tally import Sharded, Tally
 
 MOST_BYTES = 4096
@@ -30,7 +31,8 @@ class ReportedError(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: LightermanError) -> "ReportedError":
-        return cls(int(error.exit_code), error.kind, error.message, error.hint)
+        message, hint = encodable(error.message), encodable(error.hint)
+        return cls(int(error.exit_code), error.kind, message, hint)
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +70,10 @@ def build(
         shards=tally.sharded()[:MOST_SHARDS] or None,
         failed={
             "count": totals.failures,
-            "first": [{"key": f.key, "kind": f.kind, "message": f.message} for f in failures],
+            "first": [
+                {"key": encodable(f.key), "kind": f.kind, "message": encodable(f.message)}
+                for f in failures
+            ],
         }
         if failures
         else None,
@@ -83,14 +88,18 @@ def encode(report: Report, most_bytes: int = MOST_BYTES) -> bytes:
     """
     document = json.loads(scrub(msgspec.json.encode(report).decode()))
     for longest in (1000, 400, 150, 60, 20):
-        encoded = msgspec.json.encode(document)
+        encoded = _encoded(document)
         while len(encoded) > most_bytes and len(document.get("failed", {}).get("first", [])) > 1:
             document["failed"]["first"].pop()
-            encoded = msgspec.json.encode(document)
+            encoded = _encoded(document)
         if len(encoded) <= most_bytes:
             return encoded
         document = _shortened(document, longest)
-    return msgspec.json.encode(document)
+    return _encoded(document)
+
+
+def _encoded(document: object) -> bytes:
+    return plain_json(msgspec.json.encode(document).decode()).encode()
 
 
 def _shortened(value: object, longest: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from lighterman.errors import CannotWriteError
-from lighterman.stores.contract import Key, Listed, Store
+from lighterman.stores.contract import ETag, Key, Listed, Store
 
 
 class Listing:
@@ -66,6 +66,15 @@ class Listing:
             return None
         size_bytes, etag, checksum = row
         return Listed(key, size_bytes, etag, 0.0, checksum=checksum)
+
+    def take_exact(self, key: Key, etag: ETag, size_bytes: int) -> bool:
+        """Whether this very object is listed under a key; then it is told once, as by ``take``."""
+        with self._guard:
+            found = self._database.execute(
+                "DELETE FROM listed WHERE key = ? AND etag = ? AND size_bytes = ? RETURNING 1",
+                (key, etag, size_bytes),
+            ).fetchall()
+        return bool(found)
 
     def close(self) -> None:
         """Remove it."""

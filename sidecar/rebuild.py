@@ -38,6 +38,15 @@ class Adoption:
             return None
         return listed.etag if is_equal else None
 
+    def has(self, key: Key, etag: ETag, size_bytes: int) -> bool:
+        """Whether the object is listed with this ETag and size. A yes is told once, as by ``equal``."""
+        return self._listing.take_exact(key, etag, size_bytes)
+
+    def marker(self, key: Key) -> ETag | None:
+        """The ETag of a directory's marker that is listed and holds nothing. A key is answered once."""
+        listed = self._listing.take(key)
+        return listed.etag if listed is not None and not listed.size_bytes else None
+
     def close(self) -> None:
         """Let go of the listing."""
         self._listing.close()

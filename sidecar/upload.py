@@ -26,6 +26,7 @@ from sidecar.carry import Carrier
 from sidecar.journal import Journal
 from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
+from sidecar.seed import seed
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
 
 BUSY_SECONDS: Final = 1.0
@@ -124,9 +125,10 @@ class Uploader:
 
     def adopt(self) -> int:
         """
-        For a fresh journal (``journal.fresh``): list the destination, so that ``send`` finds files
-        whose object is already there with equal content and notes them (UNCHANGED) instead of sending.
-        Returns how many objects are there. Costs one listing; reads local files as they are met.
+        For a fresh journal (``journal.fresh``): list the destination and note as synced what init brought
+        from it, so that ``send`` finds that, and other files whose object is already there with equal
+        content (UNCHANGED), instead of sending. Returns how many objects are there. Costs one listing;
+        reads those other files as they are met.
         """
         adoption = self._attempts.call(
             f"list {self._prefix}",
@@ -134,6 +136,10 @@ class Uploader:
         )
         if adoption.count:
             self._adoption = adoption
+            seeded = seed(self._journal, adoption, self._root, self._prefix)
+            if seeded:
+                self._tally.skip(seeded)
+                get_logger().info("sidecar.seeded", files=seeded, prefix=self._prefix)
         else:
             adoption.close()
         return adoption.count
@@ -177,6 +183,12 @@ class Uploader:
         known = self._journal.synced(marker)
         if known and known.state == state and known.key == key:
             return Outcome(Result.UNCHANGED)
+        if known is None and self._adoption is not None:
+            etag = self._adoption.marker(key)
+            if etag is not None:
+                self._journal.mark_synced([(marker, Synced(state, key, etag, uploaded=False))])
+                self._tally.skip()
+                return Outcome(Result.UNCHANGED)
         self._carrier.carry_marker(marker, key, state)
         return Outcome(Result.SENT)
 

@@ -23,6 +23,7 @@ from lighterman.errors import (
     CredentialsError,
     LightermanError,
 )
+from lighterman.text import human_bytes
 
 _PROBE_BYTES: Final = 4096
 """One block: a filesystem that is full refuses it."""
@@ -193,14 +194,14 @@ def _check_space(subject: str, path: str, needed: Needed | None, findings: Findi
         if room.free_files == 0 or free_bytes < _PROBE_BYTES:
             findings.failed(subject, "space", _full(path, "nothing is left"))
         else:
-            findings.tell(subject, "space", State.OK, f"{_bytes(free_bytes)} are free")
+            findings.tell(subject, "space", State.OK, f"{human_bytes(free_bytes)} are free")
         return
     reason = why_too_little(needed.need, room)
     at_least = "at least " if needed.is_at_least else ""
     if reason:
         findings.failed(subject, "space", _full(path, at_least + reason))
         return
-    said = f"{at_least}{_bytes(needed.need.size_bytes)} to come, {_bytes(free_bytes)} are free"
+    said = f"{at_least}{human_bytes(needed.need.size_bytes)} to come, {human_bytes(free_bytes)} are free"
     findings.tell(subject, "space", State.OK, said)
 
 
@@ -274,12 +275,3 @@ def _whoami() -> str:
         name = f" ({pwd.getpwuid(uid).pw_name})"
     groups = " ".join(str(group) for group in sorted({os.getegid(), *os.getgroups()}))
     return f"uid {uid}{name}, groups {groups}"
-
-
-def _bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

@@ -2,17 +2,16 @@
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Callable
 from typing import Final
 
 from lighterman.checking.findings import Finding
 from lighterman.secret import scrub
+from lighterman.text import one_line
 
 _WIDTHS: Final = (8, 20, 12)
 """Of state, subject and check; what is longer takes the room that it needs."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def row(finding: Finding) -> str:
@@ -25,7 +24,7 @@ def row(finding: Finding) -> str:
     lines = [" ".join([*padded, finding.said])]
     if finding.hint:
         lines.append(f"{'':{_WIDTHS[0]}}   → {finding.hint}")
-    return "\n".join(_CONTROL.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
+    return "\n".join(one_line(line) for line in lines)
 
 
 def record(finding: Finding) -> str:

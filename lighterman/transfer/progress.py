@@ -18,12 +18,13 @@ BAR_SECONDS: Final = 0.2
 
 def described(before: Totals, now: Totals, seconds: float) -> dict[str, object]:
     """The fields of a progress line: what is done of what is planned, and how fast since ``before``."""
-    rate = max(0, now.bytes - before.bytes) / seconds if seconds > 0 else 0.0
-    left_bytes = max(0, now.planned_bytes - now.bytes)
+    done_bytes = now.bytes + now.arriving
+    rate = max(0, done_bytes - before.bytes - before.arriving) / seconds if seconds > 0 else 0.0
+    left_bytes = max(0, now.planned_bytes - done_bytes)
     fields: dict[str, object] = {
         "done_files": now.files,
         "planned_files": now.planned_files,
-        "done_bytes": now.bytes,
+        "done_bytes": done_bytes,
         "planned_bytes": now.planned_bytes,
         "rate_bytes_per_second": round(rate),
     }
@@ -100,7 +101,7 @@ class Progress:
                 totals = self._tally.totals()
                 bar.update(
                     task,
-                    completed=totals.bytes,
+                    completed=totals.bytes + totals.arriving,
                     total=totals.planned_bytes,
                     description=f"{self._command} {totals.files}/{totals.planned_files} files",
                 )

@@ -41,6 +41,8 @@ class Totals(msgspec.Struct, frozen=True):
     unverified: int
     retries: int
     failures: int
+    arriving: int = 0
+    """Bytes of ranges that are on their way: not carried yet."""
 
 
 class Tally:
@@ -72,6 +74,10 @@ class Tally:
     def carried(self, size_bytes: int) -> None:
         """So many bytes of a file arrived; the file itself may not be done yet."""
         self._add(bytes=size_bytes)
+
+    def arriving(self, size_bytes: int) -> None:
+        """So many bytes more (or less) are under way."""
+        self._add(arriving=size_bytes)
 
     def done(self) -> None:
         """One file is at its place."""
@@ -142,6 +148,7 @@ class Tally:
                 "skipped",
                 "unverified",
                 "retries",
+                "arriving",
             )
             return Totals(
                 **{name: self._counts[name] for name in names}, failures=len(self._failed)

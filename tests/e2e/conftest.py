@@ -1,6 +1,7 @@
 """The real program against a fresh bucket."""
 
 import secrets
+import subprocess
 
 import places
 import pytest
@@ -67,3 +68,19 @@ def s3_outputs(s3_bucket, program, tmp_path):
 def bucket(request):
     """A bucket of each kind."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a tmpfs with these options (as root, which CI is)."""
+    places = []
+
+    def mount(*options):
+        places.append(tmp_path / f"mount-{len(places)}")
+        places[-1].mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", places[-1]], check=True)
+        return places[-1]
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", place], check=True)

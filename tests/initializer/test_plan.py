@@ -149,6 +149,32 @@ def test_what_may_differ_is_fetched_again(on_disk, note):
     assert planned(listing("x"), disk) == [fetch("/data/x", "x")]
 
 
+OURS = Placed(5, "etag", 7)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "note", "etag", "is_kept"),
+    [
+        (OnDisk(is_file=True, is_directory=False, size_bytes=5, mtime_ns=7), None, "etag", True),
+        (OnDisk(is_file=True, is_directory=False, size_bytes=5, mtime_ns=8), OURS, "etag", True),
+        (OnDisk(is_file=True, is_directory=False, size_bytes=6, mtime_ns=7), OURS, "newer", True),
+        (OnDisk(is_file=False, is_directory=False, size_bytes=5, mtime_ns=7), None, "etag", True),
+        (OnDisk(is_file=True, is_directory=False, size_bytes=5, mtime_ns=7), OURS, "newer", False),
+        (None, OURS, "etag", False),
+    ],
+    ids=["main's", "edited", "edited on both sides", "a link", "newer in the bucket", "lost"],
+)
+def test_in_an_outputs_path_what_main_wrote_stays(on_disk, note, etag, is_kept):
+    """It is younger than its object; what init placed and nobody touched follows the bucket."""
+    tree = Tree({"/data/"}, {"/data/x": on_disk} if on_disk else {})
+    tree.notes["/data/x"] = note
+    item = Wanted("/data/x", 0, 0, Listed("x", 5, etag, 1.0))
+    [action] = plan([item], [ROOT], tree, frozenset({0}))
+    assert isinstance(action, Keep if is_kept else Fetch)
+    [action] = plan([item], [ROOT], tree)
+    assert isinstance(action, Fetch)
+
+
 @pytest.mark.parametrize(
     ("items", "refused"),
     [

@@ -38,3 +38,17 @@ def test_a_large_plan_lies_on_disk(tmp_path, monkeypatch):
     for number, found in enumerate(spool.drain()):
         assert found == action(number)
     spool.close()
+
+
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    """Whoever put it there gains nothing, and loses nothing."""
+    monkeypatch.setattr("initializer.spool.MOST_MEMORY_BYTES", 1000)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    (tmp_path / "plan.tmp").symlink_to(victim)
+    spool = Spool(str(tmp_path))
+    for number in range(5000):
+        spool.add(action(number))
+    assert list(spool.drain()) == [action(number) for number in range(5000)]
+    spool.close()
+    assert victim.read_bytes() == b"mine"
