@@ -10,6 +10,7 @@ from lighterman.command import Context
 from lighterman.connections.uri import is_uri
 from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, variable_of, whole_number
+from lighterman.globs import Globs
 
 ARTIFACTS: Final = "/lighterman/artifacts"
 WORKERS: Final = 128
@@ -35,6 +36,12 @@ def configure(flags: Flags) -> None:
         help=f"the directory it goes into, if not {ARTIFACTS}/NAME "
         "($LIGHTERMAN_ARTIFACTS sets the parent)",
     )
+    flags.add_repeated(
+        "--include",
+        metavar="GLOB",
+        help="of the dirs, bring only what matches (as gitignore, below each dir)",
+    )
+    flags.add_repeated("--exclude", metavar="GLOB", help="and of that, leave out what matches")
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
     flags.add(
         "--workers",
@@ -92,6 +99,8 @@ def _of_uri(arguments: Namespace) -> Entry:
     return Entry(
         connection=arguments.uri,
         destination=_absolute(arguments.into),
+        include=_globs(arguments.include, "--include"),
+        exclude=_globs(arguments.exclude, "--exclude"),
         workers=arguments.workers or WORKERS,
     )
 
@@ -105,12 +114,14 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         destination=_absolute(arguments.to) if arguments.to else default_path(name, environ),
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
+        include=_globs(arguments.include, "--include"),
+        exclude=_globs(arguments.exclude, "--exclude"),
         workers=arguments.workers or WORKERS,
     )
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to"))
+    _refuse(arguments, "--spec", ("dir", "file", "to", "include", "exclude"))
     from lighterman.jobspec import load_job_spec
 
     items = load_job_spec(arguments.spec).init
@@ -132,6 +143,8 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 files=tuple(
                     as_file_pair(*pair, error=ConfigurationError) for pair in artifacts.files
                 ),
+                include=declared.include,
+                exclude=declared.exclude,
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
             )
@@ -160,6 +173,11 @@ def _split(text: str, flag: str) -> tuple[str, str | None]:
         )
     source, *target = (part.replace("\0", ":") for part in parts)
     return source, target[0] if target else None
+
+
+def _globs(patterns: list[str], flag: str) -> tuple[str, ...]:
+    Globs(patterns, flag)  # what is off is said before anything is opened
+    return tuple(patterns)
 
 
 def _refuse(arguments: Namespace, way: str, others: tuple[str, ...]) -> None:

@@ -21,6 +21,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An absolute path."""
     dirs: tuple[Pair, ...] = ()
     files: tuple[Pair, ...] = ()
+    include: tuple[str, ...] = ()
+    """Globs of what is wanted of the directories; none: everything."""
+    exclude: tuple[str, ...] = ()
+    """Globs of what isn't, of that."""
     optional: bool = False
     """Nothing there is no error."""
     workers: int

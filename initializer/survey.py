@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from initializer import place
+from initializer.choice import Choice
 from initializer.entries import Entry, Pair
 from initializer.large import RANGE_BYTES
 from initializer.listing import UnsortedError, in_order, put_in_order
@@ -59,6 +60,7 @@ class _Directory:
         key = source.key(pair.source)
         self._prefix = f"{key}/" if key else ""
         self.base = f"{root}/{pair.target}/" if pair.target else f"{root}/"
+        self.choice = Choice(declared.entry.include, declared.entry.exclude)
         connection = declared.entry.connection
         self.source = (f"{pair.source}/" if pair.source else connection), connection
         self.is_missing = not declared.entry.optional
@@ -66,8 +68,12 @@ class _Directory:
     def items(self, listing: _Listing, attempts: Attempts) -> Iterator[Wanted]:
         _, store, root = self._declared
         pages = listing(self._store, self._prefix, attempts)
+        if self.choice:
+            pages = self.choice.of(pages, self._prefix)
         for item in wanted(pages, self._prefix, self.base, root, store):
-            self.is_missing = False
+            # Its own marker is no choice: where all else is left out, nothing that was asked for is there.
+            if item.path != self.base or not self.choice:
+                self.is_missing = False
             yield item
 
 
@@ -161,7 +167,9 @@ class Survey:
             elif not action.path.endswith("/"):
                 kept += 1
         refusals.missing(missing)
-        refusals.missing(directory.source for directory in directories if directory.is_missing)
+        for directory in directories:
+            if directory.is_missing:
+                refusals.missing([directory.source], left_out=directory.choice.left_out)
         refusals.raise_any(self._tally)
         needs.require()
         return Surveyed(spool, count, size_bytes, kept)

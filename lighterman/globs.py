@@ -6,9 +6,18 @@ What lies below a matched directory is matched too, and can't be taken back.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from lighterman.errors import LightermanError, UsageError
+
+
+class _Rule(NamedTuple):
+    matches: Callable[[str], object]
+    is_of_name: bool
+    """It is asked about the last component alone, which is many times cheaper."""
+    directories_only: bool
+    taken_back: bool
 
 
 class Globs:
@@ -24,7 +33,7 @@ class Globs:
         *,
         error: type[LightermanError] = UsageError,
     ) -> None:
-        self._rules: list[tuple[re.Pattern[str], bool, bool]] = []
+        self._rules: list[_Rule] = []
         for pattern in patterns:
             self._add(pattern, origin, error)
 
@@ -39,18 +48,20 @@ class Globs:
                 f"{origin or 'a glob'}: {pattern!r} matches nothing",
                 hint="write a glob like *.ckpt, cache/ or /runs/**/debug",
             )
-        anchored = "/" in text
-        body = _expression(text.removeprefix("/"))
-        expression = re.compile(body if anchored else f"(?:.*/)?{body}", re.DOTALL)
-        self._rules.append((expression, directories_only, taken_back))
+        at_any_depth = text.removeprefix("**/")  # with and without these it means the same
+        is_of_name = "/" not in at_any_depth
+        body = _expression(at_any_depth if is_of_name else text.removeprefix("/"))
+        matches = re.compile(body, re.DOTALL).fullmatch
+        self._rules.insert(0, _Rule(matches, is_of_name, directories_only, taken_back))
 
     def __bool__(self) -> bool:
         return bool(self._rules)
 
     def matches(self, path: str, *, directory: bool = False) -> bool:
         """Whether this very entry is matched; the directories above it are not asked."""
-        for expression, directories_only, taken_back in reversed(self._rules):
-            if (directory or not directories_only) and expression.fullmatch(path):
+        name = path[path.rfind("/") + 1 :]
+        for matches, is_of_name, directories_only, taken_back in self._rules:
+            if (directory or not directories_only) and matches(name if is_of_name else path):
                 return not taken_back
         return False
 

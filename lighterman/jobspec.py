@@ -5,21 +5,26 @@ The rest of a job spec describes the main container and belongs to others: it pa
 name that is nearly one of ours (``ouputs``). Inside our own blocks every unknown field is an error.
 """
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from lighterman.connections.uri import connection_of, is_uri
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError
+from lighterman.globs import Globs
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("include", "exclude", "unpack", "shard", "cache")
+UNSUPPORTED: Final = ("unpack", "shard", "cache")
 """Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
 ``outputs`` and ``inputs`` have 0.62, ``connections`` and ``connection`` 0.95, ``ouputs`` 0.92."""
+
+
+Form: TypeAlias = Literal["auto", "tar", "tar.gz", "tar.zst", "zip"]
+"""What ``unpack`` may say: archives by their names, or that everything is an archive of that form."""
 
 
 class Wanted(NamedTuple):
@@ -47,6 +52,12 @@ class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Artifacts = Artifacts()
     path: str | None = None
     """Where it goes; ``None``: a directory of the connection's name. A URI always has a path."""
+    include: tuple[str, ...] = ()
+    """Globs of what of the directories is wanted; none: everything."""
+    exclude: tuple[str, ...] = ()
+    """Globs of what isn't, of that."""
+    unpack: Form | None = None
+    """Which objects are archives whose members are wanted in their place; ``None``: none is."""
     optional: bool = False
 
 
@@ -98,7 +109,7 @@ class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str | None = None
     include: tuple[str, ...] | str | None = None
     exclude: tuple[str, ...] | str | None = None
-    unpack: Literal["auto", "tar", "tar.gz", "tar.zst", "zip"] | None = None
+    unpack: Form | None = None
     shard: ShardDocument | None = None
     cache: str | None = None
     optional: bool = False
@@ -179,8 +190,21 @@ def _entry(data: object, place: str, origin: str) -> InitEntry:
         connection=document.connection,
         artifacts=_artifacts(document.artifacts, under(place, "artifacts"), origin),
         path=document.path,
+        include=_globs(document.include, under(place, "include"), origin),
+        exclude=_globs(document.exclude, under(place, "exclude"), origin),
+        unpack=document.unpack,
         optional=document.optional,
     )
+
+
+def _globs(declared: tuple[str, ...] | str | None, place: str, origin: str) -> tuple[str, ...]:
+    if declared is None:
+        return ()
+    globs = (declared,) if isinstance(declared, str) else declared
+    if not globs:
+        fail(origin, place, "an empty list", "name what is meant, or leave it out")
+    Globs(globs, f"{origin}: {place}", error=ConfigurationError)
+    return globs
 
 
 def _artifacts(document: ArtifactsDocument | None, place: str, origin: str) -> Artifacts:

@@ -199,6 +199,7 @@ TAKEN_JOBS = [
     {"init": []},
     {"init": [INIT]},
     {"init": [INIT | {"path": "/d", "optional": True, "include": None}]},
+    {"init": [INIT | {"include": "*.csv", "exclude": ["tmp/", "!keep"]}]},
     {"init": [{"connection": "s3://b/p", "path": "/d"}]},
     {"init": [INIT | {"artifacts": {"dirs": ["a", ["b", "c"], {"from": "d", "to": "e"}]}}]},
     {"init": [INIT | {"artifacts": {"files": ["a"], "dirs": [], "workers": 3}}]},
@@ -237,7 +238,10 @@ REFUSED_JOBS = [
     {"outputs": OUTPUT | {"path": ""}},
     {"outputs": OUTPUT | {"prefix": "p"}},
     {"outputs": OUTPUT | {"to": 1}},
-    *({"init": [INIT | {name: value}]} for name, value in [("include", "*"), ("cache", "/c")]),
+    {"init": [INIT | {"include": []}]},
+    {"init": [INIT | {"exclude": ["*", "!/"]}]},
+    {"init": [INIT | {"include": ""}]},
+    {"init": [INIT | {"cache": "/c"}]},
 ]
 
 
