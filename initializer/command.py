@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Final
 
+from initializer.archives.forms import CHOICES
 from initializer.entries import Entry, as_file_pair, as_pair
 from lighterman.command import Context
 from lighterman.connections.uri import is_uri
@@ -42,6 +43,11 @@ def configure(flags: Flags) -> None:
         help="of the dirs, bring only what matches (as gitignore, below each dir)",
     )
     flags.add_repeated("--exclude", metavar="GLOB", help="and of that, leave out what matches")
+    flags.add(
+        "--unpack",
+        choices=CHOICES,
+        help="unpack archives where they would go: auto by their names, or all as that form",
+    )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
     flags.add(
         "--workers",
@@ -101,6 +107,7 @@ def _of_uri(arguments: Namespace) -> Entry:
         destination=_absolute(arguments.into),
         include=_globs(arguments.include, "--include"),
         exclude=_globs(arguments.exclude, "--exclude"),
+        unpack=arguments.unpack,
         workers=arguments.workers or WORKERS,
     )
 
@@ -116,12 +123,13 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         include=_globs(arguments.include, "--include"),
         exclude=_globs(arguments.exclude, "--exclude"),
+        unpack=arguments.unpack,
         workers=arguments.workers or WORKERS,
     )
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to", "include", "exclude"))
+    _refuse(arguments, "--spec", ("dir", "file", "to", "include", "exclude", "unpack"))
     from lighterman.jobspec import load_job_spec
 
     items = load_job_spec(arguments.spec).init
@@ -145,6 +153,7 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 ),
                 include=declared.include,
                 exclude=declared.exclude,
+                unpack=declared.unpack,
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
             )

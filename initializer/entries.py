@@ -25,6 +25,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Globs of what is wanted of the directories; none: everything."""
     exclude: tuple[str, ...] = ()
     """Globs of what isn't, of that."""
+    unpack: str | None = None
+    """Which objects are archives whose members are wanted in their place; ``None``: none is."""
     optional: bool = False
     """Nothing there is no error."""
     workers: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from initializer.disk import DestinationsDisk
 from initializer.entries import Entry, Pair
 from initializer.fetch import Fetcher
 from initializer.large import RANGE_BYTES
+from initializer.plan import Fetch
 from initializer.source import Opened, Source
 from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed
@@ -29,6 +31,7 @@ from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 
 if TYPE_CHECKING:
+    from initializer.archives.unpacking import Unpacking
     from lighterman.command import Context
 
 _WORKER_BYTES: Final = 1024 * 1024
@@ -76,11 +79,23 @@ class _Job:
             for destination, state in zip(destinations, states, strict=True):
                 if destination.was_killed:
                     _sweep(destination, state)
-            surveyed = self._survey(destinations, states, sources)
+            directories = [destination.state_directory for destination in destinations]
+            disk = DestinationsDisk(self._roots, states, directories)
+            unpacking = self._unpacking(directories, disk)
+            if unpacking:
+                held.callback(unpacking.close)
+            surveyed = self._survey(directories, disk, sources, unpacking)
             held.callback(surveyed.spool.close)
             for destination in destinations:
                 destination.begin()
-            self._fetch(surveyed, states, sources)
+            if unpacking:
+                unpacking.begin()
+            begun = self._context.clock.monotonic()
+            pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
+            self._fetcher(states, sources).run(surveyed.spool.drain(), pieces, self._most_workers)
+            if unpacking:
+                unpacking.run(partial(self._fetch_archives, states, sources))
+            self._say_done(begun)
             for destination in destinations:
                 destination.is_tidy = True
 
@@ -99,39 +114,57 @@ class _Job:
         held.callback(store.close)
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
+    def _unpacking(self, directories: list[str], disk: DestinationsDisk) -> Unpacking | None:
+        if not any(entry.unpack for entry in self._entries):
+            return None
+        from initializer.archives.unpacking import Unpacking
+
+        return Unpacking(
+            self._roots,
+            directories,
+            disk,
+            memory_bytes=self._context.settings.memory_bytes,
+            tally=self._context.tally,
+            stop=self._context.stop,
+        )
+
     def _survey(
-        self, destinations: list[Destination], states: list[State], sources: list[Source]
+        self,
+        directories: list[str],
+        disk: DestinationsDisk,
+        sources: list[Source],
+        unpacking: Unpacking | None,
     ) -> Surveyed:
         names = list(self._connections)
         declared = [
             Declared(entry, names.index(entry.connection), self._roots.index(_root(entry)))
             for entry in self._entries
         ]
-        state_directories = [destination.state_directory for destination in destinations]
         surveyed = Survey(
             declared,
             sources,
             self._roots,
-            DestinationsDisk(self._roots, states, state_directories),
-            state_directory=state_directories[0],
+            disk,
+            state_directory=directories[0],
             attempts=self._attempts,
             tally=self._context.tally,
             stop=self._context.stop,
+            unpacking=unpacking,
         ).make()
         self._context.tally.planned(surveyed.files, surveyed.size_bytes)
-        self._context.tally.skip(surveyed.kept)
+        kept = surveyed.kept + (unpacking.kept_members if unpacking else 0)
+        self._context.tally.skip(kept)
         get_logger().info(
             "init.planned",
             files=surveyed.files,
             size_bytes=surveyed.size_bytes,
-            kept_files=surveyed.kept,
+            kept_files=kept,
         )
         return surveyed
 
-    def _fetch(self, surveyed: Surveyed, states: list[State], sources: list[Source]) -> None:
+    def _fetcher(self, states: list[State], sources: list[Source]) -> Fetcher:
         context = self._context
-        begun = context.clock.monotonic()
-        fetcher = Fetcher(
+        return Fetcher(
             sources,
             states,
             budget=self._opened.budget if self._opened else Budget(context.settings.memory_bytes),
@@ -140,8 +173,15 @@ class _Job:
             clock=context.clock,
             stop=context.stop,
         )
-        pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
-        fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)
+
+    def _fetch_archives(
+        self, states: list[State], sources: list[Source], items: Sequence[Fetch]
+    ) -> None:
+        pieces = len(items) + sum(item.size_bytes for item in items) // RANGE_BYTES
+        self._fetcher(states, sources).run(iter(items), pieces, self._most_workers)
+
+    def _say_done(self, begun: float) -> None:
+        context = self._context
         totals = context.tally.totals()
         get_logger().info(
             "init.done",

@@ -31,6 +31,8 @@ class Wanted(NamedTuple):
     store: int
     """Which of the stores it comes from."""
     listed: Listed
+    form: str = ""
+    """How it is packed, if not it but what it holds is wanted."""
 
 
 class Stream(NamedTuple):
@@ -52,6 +54,8 @@ class Fetch(NamedTuple):
     etag: ETag
     modified_seconds: float
     checksum: Checksum | None = None
+    form: str = ""
+    """How it is packed, if what it holds is to be unpacked beside ``path``, where it itself doesn't stay."""
 
 
 class MakeDirectory(NamedTuple):
@@ -230,8 +234,8 @@ class _Planner:
         return _Directory(path, is_there=found is Found.DIRECTORY, refusal=refusal)
 
     def _file(self, item: Wanted, parent: _Directory) -> Action:
-        path, root, store, listed = item
-        on_disk = self._disk.file(path) if parent.is_there else None
+        path, root, store, listed, form = item
+        on_disk = self._disk.file(path) if parent.is_there and not form else None
         if on_disk is not None:
             if on_disk.is_directory:
                 return Refuse(listed.key, f"{path} is there and a directory", CannotWriteError)
@@ -249,6 +253,7 @@ class _Planner:
             listed.etag,
             listed.modified_seconds,
             listed.checksum,
+            form,
         )
 
 

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from initializer import place
+from initializer.archives.forms import form_of
 from initializer.choice import Choice
 from initializer.entries import Entry, Pair
 from initializer.large import RANGE_BYTES
@@ -30,6 +31,9 @@ from lighterman.errors import DeadlineError
 from lighterman.stores.contract import Listed, Store
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from initializer.archives.unpacking import Unpacking
 
 _Listing: TypeAlias = Callable[[Store, str, Attempts], Iterator[list[Listed]]]
 
@@ -66,7 +70,7 @@ class _Directory:
         self.is_missing = not declared.entry.optional
 
     def items(self, listing: _Listing, attempts: Attempts) -> Iterator[Wanted]:
-        _, store, root = self._declared
+        entry, store, root = self._declared
         pages = listing(self._store, self._prefix, attempts)
         if self.choice:
             pages = self.choice.of(pages, self._prefix)
@@ -74,7 +78,7 @@ class _Directory:
             # Its own marker is no choice: where all else is left out, nothing that was asked for is there.
             if item.path != self.base or not self.choice:
                 self.is_missing = False
-            yield item
+            yield _formed(item, entry) if entry.unpack else item
 
 
 class Survey:
@@ -91,7 +95,9 @@ class Survey:
         attempts: Attempts,
         tally: Tally,
         stop: threading.Event,
+        unpacking: "Unpacking | None" = None,
     ) -> None:
+        self._unpacking = unpacking
         self._declared = declared
         self._sources = sources
         self._roots = roots
@@ -112,7 +118,8 @@ class Survey:
         for declared, sought, listed in look_at(self._sought(), self._attempts):
             if listed is not None:
                 path = f"{self._roots[declared.root]}/{sought.target}"
-                files.append(Wanted(path, declared.root, declared.store, listed))
+                item = Wanted(path, declared.root, declared.store, listed)
+                files.append(_formed(item, declared.entry))
             elif sought.may_be_prefix:
                 directories.append(self._directory(declared, Pair("", "")))
             elif not declared.entry.optional:
@@ -150,7 +157,8 @@ class Survey:
         ]
         refusals, needs, spool = Refusals(), Needs(self._roots), Spool(self._state_directory)
         count = size_bytes = kept = 0
-        for action in plan(merged(streams), self._roots, self._disk):
+        actions = plan(merged(streams), self._roots, self._disk)
+        for action in self._unpacking.through(actions) if self._unpacking else actions:
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"
@@ -159,7 +167,8 @@ class Survey:
                 count += 1
                 size_bytes += action.size_bytes
                 needs.add(action.root, action.size_bytes - _there_bytes(action))
-                spool.add(action)
+                if not action.form:
+                    spool.add(action)
             elif isinstance(action, MakeDirectory):
                 spool.add(action)
             elif isinstance(action, Refuse):
@@ -173,6 +182,11 @@ class Survey:
         refusals.raise_any(self._tally)
         needs.require()
         return Surveyed(spool, count, size_bytes, kept)
+
+
+def _formed(item: Wanted, entry: Entry) -> Wanted:
+    form = form_of(item.listed.key, entry.unpack)
+    return item._replace(form=form) if form else item
 
 
 def _there_bytes(action: Fetch) -> int:

@@ -16,7 +16,7 @@ from lighterman.globs import Globs
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("unpack", "shard", "cache")
+UNSUPPORTED: Final = ("shard", "cache")
 """Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:

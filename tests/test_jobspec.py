@@ -34,6 +34,7 @@ run:
     - connection: nothing-declared
       include: "*.csv"
       exclude: [tmp/, "!keep"]
+      unpack: auto
       optional: true
     - {connection: "s3://bucket/model", path: /models}
   container: {image: main, command: [python]}
@@ -90,6 +91,7 @@ def test_a_job_spec_is_read_whole(tmp_path):
                 connection="nothing-declared",
                 include=("*.csv",),
                 exclude=("tmp/", "!keep"),
+                unpack="auto",
                 optional=True,
             ),
             InitEntry(connection="s3://bucket/model", path="/models"),
@@ -269,9 +271,9 @@ ENTRY = {"connection": "a"}
             "name what is meant, or leave it out",
         ),
         (
-            {"init": [{**ENTRY, "unpack": "auto"}]},
-            "init[0].unpack: unpack isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "unpack": True}]},
+            "init[0].unpack: expected text, got true or false",
+            "quote it",
         ),
         (
             {"init": [{**ENTRY, "shard": {"index": "$I", "count": 8}}]},

@@ -199,6 +199,7 @@ TAKEN_JOBS = [
     {"init": []},
     {"init": [INIT]},
     {"init": [INIT | {"path": "/d", "optional": True, "include": None}]},
+    {"init": [INIT | {"unpack": "tar.zst"}]},
     {"init": [INIT | {"include": "*.csv", "exclude": ["tmp/", "!keep"]}]},
     {"init": [{"connection": "s3://b/p", "path": "/d"}]},
     {"init": [INIT | {"artifacts": {"dirs": ["a", ["b", "c"], {"from": "d", "to": "e"}]}}]},
@@ -241,6 +242,7 @@ REFUSED_JOBS = [
     {"init": [INIT | {"include": []}]},
     {"init": [INIT | {"exclude": ["*", "!/"]}]},
     {"init": [INIT | {"include": ""}]},
+    {"init": [INIT | {"unpack": "tgz"}]},
     {"init": [INIT | {"cache": "/c"}]},
 ]
 
