@@ -28,6 +28,7 @@ class Extraction:
         site: Site,
         modified_seconds: float,
         *,
+        goes_on: bool,
         claims: Claims,
         notes: ArchiveNotes,
         tally: Tally,
@@ -36,6 +37,7 @@ class Extraction:
         self._path = path
         self._site = site
         self._modified_seconds = modified_seconds
+        self._goes_on = goes_on
         self._claims = claims
         self._notes = notes
         self._tally = tally
@@ -64,7 +66,7 @@ class Extraction:
             self._save()
 
     def _place(self, archive: Archive, member: Member, path: str) -> None:
-        if self._notes.is_left(self._path, path):
+        if self._is_left(path):
             self._tally.planned(-1, -member.size_bytes)
             self._tally.skip()
             return
@@ -76,11 +78,15 @@ class Extraction:
             else:
                 self._link(member, temporary)
             os.rename(temporary, path)
+            if member.kind is Kind.HARD_LINK:
+                # A rename of one name of a file onto another name of the same leaves both.
+                place.discard(temporary)
         except OSError as error:
-            raise place.cannot_write(path, error, member.size_bytes) from error
-        finally:
-            # A rename of one name of a file onto another name of the same leaves both.
             place.discard(temporary)
+            raise place.cannot_write(path, error, member.size_bytes) from error
+        except BaseException:
+            place.discard(temporary)
+            raise
         self._note(path)
         self._tally.done()
 
@@ -121,7 +127,7 @@ class Extraction:
             os.close(opened)
 
     def _place_symlink(self, path: str, target: str) -> None:
-        if self._notes.is_left(self._path, path):
+        if self._is_left(path):
             self._tally.planned(-1, 0)
             self._tally.skip()
             return
@@ -133,11 +139,13 @@ class Extraction:
             os.symlink(target, temporary)
             os.rename(temporary, path)
         except OSError as error:
-            raise place.cannot_write(path, error) from error
-        finally:
             place.discard(temporary)
+            raise place.cannot_write(path, error) from error
         self._note(path)
         self._tally.done()
+
+    def _is_left(self, path: str) -> bool:
+        return self._goes_on and self._notes.is_left(self._path, path)
 
     def _enter(self, directory: str) -> None:
         if directory == self._directory:

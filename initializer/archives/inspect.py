@@ -81,7 +81,7 @@ class Inspection:
             if member.kind is Kind.FILE:
                 size_bytes += member.size_bytes
                 self._require_room(is_all=False)
-                for _ in archive.content():
+                for _ in archive.content() if archive.is_summed else ():
                     if self._stop.is_set():
                         raise stopped()
             files += member.kind is not Kind.DIRECTORY

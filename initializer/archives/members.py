@@ -48,6 +48,9 @@ class Member(NamedTuple):
 class Archive(Protocol):
     """One archive, open. Its members come in one order, each time that they are asked for."""
 
+    is_summed: bool
+    """Whether checksums in it tell of damage to whoever reads the contents too."""
+
     def members(self) -> Iterator[Member]:
         """
         From the first one. ``BadArchiveError`` where it can't be read, at the latest in the place of the end:

@@ -95,13 +95,17 @@ class ArchiveNotes:
                 return
             after = rows[-1][0]
 
-    def begin(self, path: str, size_bytes: int, etag: str) -> None:
-        """The archive at ``path`` is to be unpacked; what is noted of another version of it is forgotten."""
+    def begin(self, path: str, size_bytes: int, etag: str) -> bool:
+        """
+        The archive at ``path`` is to be unpacked; what is noted of another version of it is forgotten. Whether
+        an earlier start noted members of this one.
+        """
         archive = self._relative(path)
         query = "select size_bytes, etag from archives where path = ?"
         if self._do(query, (archive,)) != [(size_bytes, etag)]:
             self._do("delete from members where archive = ?", (archive,))
         self._do("insert or replace into archives values (?, ?, ?, 0)", (archive, size_bytes, etag))
+        return bool(self._do("select 1 from members where archive = ? limit 1", (archive,)))
 
     def is_left(self, archive: str, path: str) -> bool:
         """Whether the member that goes to ``path`` is there as it was unpacked."""

@@ -41,6 +41,7 @@ class Tar:
     def __init__(
         self, form: Form, descriptor: int, size_bytes: int, most_window_bytes: int
     ) -> None:
+        self.is_summed = form != "tar"
         self._form = form
         self._descriptor = descriptor
         self._size_bytes = size_bytes

@@ -219,11 +219,12 @@ class Unpacking:
             raise
         self._claims.keep()
         notes = self._notes[item.root]
-        notes.begin(item.path, size_bytes, etag)
+        goes_on = notes.begin(item.path, size_bytes, etag)
         Extraction(
             item.path,
             site,
             item.modified_seconds,
+            goes_on=goes_on,
             claims=self._claims,
             notes=notes,
             tally=self._tally,

@@ -64,6 +64,8 @@ class _Entry(NamedTuple):
 class Zip:
     """See :class:`initializer.archives.members.Archive`."""
 
+    is_summed = True
+
     def __init__(self, descriptor: int, size_bytes: int) -> None:
         self._descriptor = descriptor
         self._size_bytes = size_bytes
