@@ -20,25 +20,27 @@ _BATCH: Final = 1000
 _SCHEMA: Final = """
 pragma journal_mode = memory;
 pragma synchronous = off;
-create table claims (path blob primary key, owner integer, kind text, target blob) without rowid;
+pragma temp_store = memory;
+create table claims (path blob primary key, owner integer, kind text) without rowid;
+create table symlinks (owner integer, path blob, target blob, primary key (owner, path)) without rowid;
 """
 
 
 class Claims:
     """
-    In the file ``path``, made with the first claim and gone with ``close``. ``CannotWriteError`` when it
-    can't be kept there. For one thread at a time.
+    In a file that has the name ``path`` for a moment only, made with the first claim and gone with ``close``, or
+    with the process. ``CannotWriteError`` when it can't be kept there. For one thread at a time.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
-        self._pending: list[tuple[bytes, int, str, bytes | None]] = []
+        self._pending: list[tuple[bytes, int, str]] = []
 
     def plan(self, path: str) -> None:
         """The plan places this; a directory's path ends with a slash."""
         kind = Kind.DIRECTORY if path.endswith("/") else Kind.FILE
-        self._pending.append((os.fsencode(path.rstrip("/")), PLAN, kind.value, None))
+        self._pending.append((os.fsencode(path.rstrip("/")), PLAN, kind.value))
         if len(self._pending) >= _BATCH:
             self._flush()
 
@@ -62,8 +64,11 @@ class Claims:
         """
         self._flush()
         encoded = os.fsencode(path)
-        row = (encoded, owner, kind.value, os.fsencode(target))
-        if self._do("insert or ignore into claims values (?, ?, ?, ?)", row).rowcount:
+        row = (encoded, owner, kind.value)
+        if self._do("insert or ignore into claims values (?, ?, ?)", row).rowcount:
+            if kind is Kind.SYMLINK:
+                link = (owner, encoded, os.fsencode(target))
+                self._do("insert into symlinks values (?, ?, ?)", link)
             if kind is Kind.DIRECTORY:
                 return None
             below = self._do(
@@ -81,8 +86,8 @@ class Claims:
 
     def symlinks(self, owner: int) -> Iterator[tuple[str, str]]:
         """The symlinks of an owner, each with its target."""
-        query = "select path, target from claims where owner = ? and kind = ?"
-        for path, target in self._do(query, (owner, Kind.SYMLINK.value)):
+        query = "select path, target from symlinks where owner = ? order by path"
+        for path, target in self._do(query, (owner,)):
             yield os.fsdecode(path), os.fsdecode(target)
 
     def clear(self) -> None:
@@ -91,12 +96,10 @@ class Claims:
         self.close()
 
     def close(self) -> None:
-        """Take the file away."""
+        """Let go of the file, and so of what is in it."""
         if self._database is not None:
             self._database.close()
             self._database = None
-            with suppress(OSError):
-                os.unlink(self._path)
 
     def _found(self, path: bytes) -> tuple[int, str]:
         row = self._do("select owner, kind from claims where path = ?", (path,)).fetchone()
@@ -106,7 +109,7 @@ class Claims:
         rows, self._pending = self._pending, []
         if rows:
             self._do("begin")
-            self._do("insert or replace into claims values (?, ?, ?, ?)", rows)
+            self._do("insert or replace into claims values (?, ?, ?)", rows)
             self._do("commit")
 
     def _do(self, statement: str, values: Any = ()) -> "sqlite3.Cursor":
@@ -124,11 +127,19 @@ class Claims:
 
     def _open(self) -> "sqlite3.Connection":
         import sqlite3
+        from urllib.parse import quote
 
         with suppress(FileNotFoundError):  # a killed run's, or planted
             os.unlink(self._path)
-        self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        # No locks of SQLite's own: they fail on some network filesystems.
+        self._database = sqlite3.connect(
+            f"file:{quote(self._path)}?vfs=unix-none",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         self._database.executescript(_SCHEMA)
+        os.unlink(self._path)
         return self._database
 
 

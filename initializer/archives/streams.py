@@ -187,7 +187,7 @@ class Forward:
         """Content: at most so many bytes, none at the end."""
         data = self._source.read(min(size_bytes, CHUNK_BYTES))
         self._at += len(data)
-        if excessive(self._at, self._packed_bytes):
+        if data and excessive(self._at, self._packed_bytes):
             raise BadArchiveError(
                 f"more than {self._at} bytes come out of its {self._packed_bytes}: it is a bomb"
             )

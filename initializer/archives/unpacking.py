@@ -152,7 +152,7 @@ class Unpacking:
             size_bytes += item.size_bytes
         if batch:
             for directory in self._directories:
-                os.makedirs(directory, exist_ok=True)
+                _make(directory)
             yield batch
 
     def _archives(self, spool: Spool) -> Iterator[Fetch]:
@@ -175,6 +175,7 @@ class Unpacking:
 
     def _unpack(self, item: Fetch, fetched: str) -> None:
         try:
+            os.chmod(fetched, 0o600)  # the mode that the object had may not let it be read
             descriptor = os.open(fetched, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise place.cannot_write(fetched, error) from error
@@ -252,8 +253,19 @@ def _opened(form: str, descriptor: int, size_bytes: int, most_window_bytes: int)
     return Tar(tar, descriptor, size_bytes, most_window_bytes)
 
 
+def _make(directory: str) -> None:
+    try:
+        if os.path.islink(directory):  # not ours: it could lead anywhere
+            os.unlink(directory)
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise place.cannot_write(directory, error) from error
+
+
 def _empty(directory: str) -> None:
     """Take away what is left of archives that nobody asks for any more."""
+    if os.path.islink(directory):
+        return
     with suppress(OSError):
         for name in os.listdir(directory):
             os.unlink(f"{directory}/{name}")

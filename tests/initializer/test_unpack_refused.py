@@ -31,7 +31,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from initializer.archives import inspect, members, streams
-from lighterman.errors import UntrustedDataError
+from initializer.entries import Pair
+from lighterman.errors import LightermanError, UntrustedDataError
 
 FIFO = tarfile.FIFOTYPE
 DEVICE = tarfile.CHRTYPE
@@ -179,6 +180,30 @@ def test_a_sparse_file_is_refused(volume, tmp_path):
         tar = ["tar", f"--format={kind}", "-S", "-C", tmp_path, "-c", "holes"]
         volume.put("all.tar", subprocess.run(tar, check=True, capture_output=True).stdout)
         assert "it is sparse" in refusal(volume)
+
+
+def test_planted_state_leads_nowhere(volume):
+    """Links where archives are fetched to, or noted: taken away, not followed."""
+    outside = volume.dest.parent / "outside"
+    (outside / "mine").write_bytes(b"mine")
+    state = volume.dest / ".lighterman"
+    state.mkdir(parents=True)
+    os.symlink(outside, state / "archives")
+    os.symlink(outside / "notes", state / "archives.sqlite3")
+    os.symlink(outside / "claims", state / "claims.tmp")
+    volume.bring(exclude=("*",), optional=True)
+    volume.put("all.tar", archive_of("tar", {"a": b"1"}))
+    volume.bring()
+    assert volume.tree() == {"a": b"1"}
+    assert [path.name for path in outside.iterdir()] == ["mine"]
+
+
+def test_a_refusal_before_any_byte_leaves_nothing_at_all(volume):
+    """What is kept while the plan is made goes with it."""
+    volume.put("all.tar", archive_of("tar", {"a": b"1"}))
+    with pytest.raises(LightermanError):
+        volume.bring(files=(Pair("all.tar", "all.tar"), Pair("nowhere", "nowhere")))
+    assert not volume.dest.exists()
 
 
 # Members against what else comes.
