@@ -175,11 +175,13 @@ class _Planner:
         if reason:
             yield Refuse(listed.key, reason, UntrustedDataError)
             return
-        clash = self._clashes.add(path, (item.store, listed.key))
+        # As it is, and as what it holds, an object is two things.
+        owner = (~item.store if item.form else item.store, listed.key)
+        clash = self._clashes.add(path, owner)
         if clash:
             if clash.path != path:
                 why = f"its directory is where the file of {clash.owner[1]!r} goes"
-            elif clash.owner == (item.store, listed.key):
+            elif clash.owner == owner:
                 return  # declared twice, one object to one place
             else:
                 why = f"{clash.owner[1]!r} goes to the same place"
