@@ -76,6 +76,8 @@ class Unpacking:
         ``run`` has it fetched. The plan is made anew when this is begun anew.
         """
         self._claims.clear()
+        for spool in self._spools:
+            spool.close()
         self._spools = [Spool(self._spool_directory) for _ in self._spools]
         self._is_idle = True
         self.kept_members = 0
@@ -125,6 +127,8 @@ class Unpacking:
             wanted = [self._fetch_of(item) for item in batch]
             left = [item for item in wanted if not self._is_fetched(item)]
             if left:
+                for root in {item.root for item in left}:
+                    _make(self._directories[root])
                 fetch(left)
             for item, fetched in zip(batch, wanted, strict=True):
                 self._unpack(item, fetched.path)
@@ -151,8 +155,6 @@ class Unpacking:
             batch.append(item)
             size_bytes += item.size_bytes
         if batch:
-            for directory in self._directories:
-                _make(directory)
             yield batch
 
     def _archives(self, spool: Spool) -> Iterator[Fetch]:

@@ -221,6 +221,27 @@ def test_include_and_exclude_choose_among_archives_not_members(volume):
     assert sorted(volume.tree()) == ["a.csv", "a.txt"]
 
 
+def test_archives_come_some_at_a_time(volume, monkeypatch):
+    """What is fetched and not unpacked yet is never more than a few of them."""
+    from initializer.archives import unpacking
+
+    assert (unpacking.BATCH_ARCHIVES, unpacking.BATCH_BYTES) == (256, 1024 * MIB)
+    monkeypatch.setattr(unpacking, "BATCH_ARCHIVES", 3)
+    monkeypatch.setattr(unpacking, "BATCH_BYTES", 31_000)
+    tree = {f"{number}": os.urandom(1000 if number < 7 else 21_000) for number in range(11)}
+    for name, content in tree.items():
+        volume.put(f"shard-{name:0>2}.tar", archive_of("tar", {name: content}))
+    fetched, rename, most = volume.dest / ".lighterman" / "archives", os.rename, []
+
+    def rename_and_count(source, target):
+        rename(source, target)
+        most.append(len(list(fetched.iterdir())))
+
+    monkeypatch.setattr(os, "rename", rename_and_count)
+    volume.bring()
+    assert (volume.tree(), volume.left(), max(most)) == (tree, [], 3)
+
+
 # What is there already.
 
 
