@@ -5,12 +5,14 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from initializer.archives.forms import CHOICES
 from initializer.entries import Entry, as_file_pair, as_pair
 from initializer.shards import Shard, shard_of
 from lighterman.command import Context
 from lighterman.connections.uri import is_uri
 from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, variable_of, whole_number
+from lighterman.globs import Globs
 
 if TYPE_CHECKING:
     from lighterman.jobspec import Shard as WrittenShard
@@ -43,6 +45,17 @@ def configure(flags: Flags) -> None:
         "--resume-outputs",
         help="DEST is the path that a sidecar sends to the same place: what main wrote there stays, "
         "and what comes isn't sent again (with --spec: wherever outputs say so)",
+    )
+    flags.add_repeated(
+        "--include",
+        metavar="GLOB",
+        help="of the dirs, bring only what matches (as gitignore, below each dir)",
+    )
+    flags.add_repeated("--exclude", metavar="GLOB", help="and of that, leave out what matches")
+    flags.add(
+        "--unpack",
+        choices=CHOICES,
+        help="unpack archives where they would go: auto by their names, or all as that form",
     )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
     flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
@@ -115,6 +128,9 @@ def _of_uri(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     return Entry(
         connection=arguments.uri,
         destination=_absolute(arguments.into),
+        include=_globs(arguments.include, "--include"),
+        exclude=_globs(arguments.exclude, "--exclude"),
+        unpack=arguments.unpack,
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
         is_outputs=arguments.resume_outputs,
@@ -130,6 +146,9 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         destination=_absolute(arguments.to) if arguments.to else default_path(name, environ),
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
+        include=_globs(arguments.include, "--include"),
+        exclude=_globs(arguments.exclude, "--exclude"),
+        unpack=arguments.unpack,
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
         is_outputs=arguments.resume_outputs,
@@ -137,7 +156,11 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
 
 
 def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    _refuse(arguments, "--spec", ("dir", "file", "to", "shard", "resume-outputs"))
+    _refuse(
+        arguments,
+        "--spec",
+        ("dir", "file", "to", "include", "exclude", "unpack", "shard", "resume-outputs"),
+    )
     from lighterman.jobspec import load_job_spec
 
     spec = load_job_spec(arguments.spec)
@@ -166,6 +189,9 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 files=tuple(
                     as_file_pair(*pair, error=ConfigurationError) for pair in artifacts.files
                 ),
+                include=declared.include,
+                exclude=declared.exclude,
+                unpack=declared.unpack,
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
                 shard=_written_shard(declared.shard, environ),
@@ -211,6 +237,11 @@ def _split(text: str, flag: str) -> tuple[str, str | None]:
         )
     source, *target = (part.replace("\0", ":") for part in parts)
     return source, target[0] if target else None
+
+
+def _globs(patterns: list[str], flag: str) -> tuple[str, ...]:
+    Globs(patterns, flag)  # what is off is said before anything is opened
+    return tuple(patterns)
 
 
 def _refuse(arguments: Namespace, way: str, others: tuple[str, ...]) -> None:

@@ -22,6 +22,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An absolute path."""
     dirs: tuple[Pair, ...] = ()
     files: tuple[Pair, ...] = ()
+    include: tuple[str, ...] = ()
+    """Globs of what is wanted of the directories; none: everything."""
+    exclude: tuple[str, ...] = ()
+    """Globs of what isn't, of that."""
+    unpack: str | None = None
+    """Which objects are archives whose members are wanted in their place; ``None``: none is."""
     optional: bool = False
     """Nothing there is no error."""
     workers: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from initializer.folding import Folding, folding_of
 from initializer.keys import STATE_DIRECTORY
 from initializer.large import RANGE_BYTES
 from initializer.noted import Noted
+from initializer.plan import Fetch
 from initializer.source import Opened, Source
 from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed, Told
@@ -33,6 +35,7 @@ from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 
 if TYPE_CHECKING:
+    from initializer.archives.unpacking import Unpacking
     from lighterman.command import Context
 
 _WORKER_BYTES: Final = 1024 * 1024
@@ -101,13 +104,25 @@ class _Job:
             notes = [Noted(state) for state in states]
             disk = DestinationsDisk(self._roots, notes, directories)
             foldings = [folding_of(directory) for directory in directories]
-            surveyed = self._survey(disk, sources, directories[0], foldings=foldings)
+            unpacking = self._unpacking(directories, disk)
+            if unpacking:
+                held.callback(unpacking.close)
+            surveyed = self._survey(
+                disk, sources, directories[0], foldings=foldings, unpacking=unpacking
+            )
             held.callback(surveyed.spool.close)
             self._context.tally.planned(surveyed.files, surveyed.size_bytes)
-            self._context.tally.skip(surveyed.kept)
+            self._context.tally.skip(surveyed.kept + (unpacking.kept_members if unpacking else 0))
             for destination in destinations:
                 destination.begin()
-            self._fetch(surveyed, states, sources)
+            if unpacking:
+                unpacking.begin()
+            begun = self._context.clock.monotonic()
+            pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
+            self._fetcher(states, sources).run(surveyed.spool.drain(), pieces, self._most_workers)
+            if unpacking:
+                unpacking.run(partial(self._fetch_archives, states, sources))
+            self._say_done(begun)
             for destination in destinations:
                 destination.is_tidy = True
 
@@ -152,6 +167,20 @@ class _Job:
         held.callback(store.close)
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
+    def _unpacking(self, directories: list[str], disk: DestinationsDisk) -> Unpacking | None:
+        if not any(entry.unpack for entry in self._entries):
+            return None
+        from initializer.archives.unpacking import Unpacking
+
+        return Unpacking(
+            self._roots,
+            directories,
+            disk,
+            memory_bytes=self._context.settings.memory_bytes,
+            tally=self._context.tally,
+            stop=self._context.stop,
+        )
+
     def _survey(
         self,
         disk: DestinationsDisk,
@@ -159,6 +188,7 @@ class _Job:
         directory: str,
         told: Told | None = None,
         foldings: Sequence[Folding] = (),
+        unpacking: Unpacking | None = None,
     ) -> Surveyed:
         names = list(self._connections)
         declared = [
@@ -177,6 +207,7 @@ class _Job:
             attempts=self._attempts,
             tally=self._context.tally,
             stop=self._context.stop,
+            unpacking=unpacking,
         ).make()
         self._context.tally.shards(surveyed.shards)
         shards = surveyed.shards
@@ -184,19 +215,19 @@ class _Job:
             "shard": " ".join(f"{one.index}/{one.count}" for one in shards),
             "listing_digest": " ".join(one.listing_digest for one in shards),
         }
+        kept = surveyed.kept + (unpacking.kept_members if unpacking else 0)
         get_logger().info(
             "init.planned",
             files=surveyed.files,
             size_bytes=surveyed.size_bytes,
-            kept_files=surveyed.kept,
+            kept_files=kept,
             **(of_shards if shards else {}),
         )
         return surveyed
 
-    def _fetch(self, surveyed: Surveyed, states: list[State], sources: list[Source]) -> None:
+    def _fetcher(self, states: list[State], sources: list[Source]) -> Fetcher:
         context = self._context
-        begun = context.clock.monotonic()
-        fetcher = Fetcher(
+        return Fetcher(
             sources,
             states,
             budget=self._opened.budget if self._opened else Budget(context.settings.memory_bytes),
@@ -206,8 +237,15 @@ class _Job:
             stop=context.stop,
             roots=self._roots,
         )
-        pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
-        fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)
+
+    def _fetch_archives(
+        self, states: list[State], sources: list[Source], items: Sequence[Fetch]
+    ) -> None:
+        pieces = len(items) + sum(item.size_bytes for item in items) // RANGE_BYTES
+        self._fetcher(states, sources).run(iter(items), pieces, self._most_workers)
+
+    def _say_done(self, begun: float) -> None:
+        context = self._context
         totals = context.tally.totals()
         get_logger().info(
             "init.done",

@@ -34,6 +34,8 @@ class Wanted(NamedTuple):
     listed: Listed
     share: Share | None = None
     """Decides whether it comes to this pod, where the entry is sharded."""
+    form: str = ""
+    """How it is packed, if not it but what it holds is wanted."""
 
 
 class Stream(NamedTuple):
@@ -55,6 +57,8 @@ class Fetch(NamedTuple):
     etag: ETag
     modified_seconds: float
     checksum: Checksum | None = None
+    form: str = ""
+    """How it is packed, if what it holds is to be unpacked beside ``path``, where it itself doesn't stay."""
 
 
 class MakeDirectory(NamedTuple):
@@ -182,7 +186,8 @@ class _Planner:
         if reason:
             yield Refuse(listed.key, reason, UntrustedDataError)
             return
-        owner = (item.store, listed.key)
+        # As it is, and as what it holds, an object is two things.
+        owner = (~item.store if item.form else item.store, listed.key)
         clash = self._clashes.add(path, owner)
         is_again = clash is not None and clash.path == path and clash.owner == owner
         comes = self._comes(item, is_again=is_again)
@@ -250,8 +255,8 @@ class _Planner:
         return _Directory(path, is_there=found is Found.DIRECTORY, refusal=refusal)
 
     def _file(self, item: Wanted, parent: _Directory) -> Action:
-        path, root, store, listed, _ = item
-        on_disk = self._disk.file(path) if parent.is_there else None
+        path, root, store, listed, _, form = item
+        on_disk = self._disk.file(path) if parent.is_there and not form else None
         if on_disk is not None:
             if on_disk.is_directory:
                 return Refuse(listed.key, f"{path} is there and a directory", CannotWriteError)
@@ -271,6 +276,7 @@ class _Planner:
             listed.etag,
             listed.modified_seconds,
             listed.checksum,
+            form,
         )
 
 

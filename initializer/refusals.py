@@ -22,13 +22,16 @@ class Refusals:
     """Collects what is missing and what is refused, in memory for a few of them."""
 
     def __init__(self) -> None:
-        self._missing: list[tuple[str, str]] = []
+        self._missing: list[tuple[str, str, int]] = []
         self._first: dict[type[LightermanError], list[Refuse]] = {}
         self._counts: Counter[type[LightermanError]] = Counter()
 
-    def missing(self, sources: Iterable[tuple[str, str]]) -> None:
-        """Declared sources that aren't there, each with its connection."""
-        self._missing.extend(sources)
+    def missing(self, sources: Iterable[tuple[str, str]], left_out: int = 0) -> None:
+        """
+        Declared sources that aren't there, each with its connection; or of which ``include`` and ``exclude``
+        left out all objects that are.
+        """
+        self._missing.extend((name, connection, left_out) for name, connection in sources)
 
     def add(self, refusal: Refuse) -> None:
         """A key that can't come."""
@@ -43,11 +46,12 @@ class Refusals:
         into the report too.
         """
         if self._missing:
-            for name, _ in self._missing:
-                tally.failed(name, SourceMissingError.kind, "it isn't there")
+            for name, _, left_out in self._missing:
+                tally.failed(name, SourceMissingError.kind, _why_missing(left_out))
             told = [
-                f"{name!r} in connection {connection!r}" if name != connection else f"{name!r}"
-                for name, connection in self._missing
+                (f"{name!r} in connection {connection!r}" if name != connection else f"{name!r}")
+                + (f" ({_why_missing(left_out)})" if left_out else "")
+                for name, connection, left_out in self._missing
             ]
             raise SourceMissingError(
                 f"nothing is there: {_named(told, len(told))}",
@@ -64,6 +68,13 @@ class Refusals:
                 hint=_HINTS.get(error, _OTHER_HINT),
                 key=first[0].key,
             )
+
+
+def _why_missing(left_out: int) -> str:
+    if not left_out:
+        return "it isn't there"
+    objects = "1 object is" if left_out == 1 else f"{left_out} objects are"
+    return f"{objects} there, and include and exclude leave none"
 
 
 def _named(first: list[str], count: int) -> str:

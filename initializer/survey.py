@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from initializer import place
 from initializer.ahead import MOST_LISTERS, Ahead, Listing
+from initializer.archives.forms import form_of
+from initializer.choice import Choice
 from initializer.entries import Entry, Pair
 from initializer.folding import Apart, Folding
 from initializer.large import RANGE_BYTES
@@ -35,6 +37,9 @@ from lighterman.errors import DeadlineError
 from lighterman.stores.contract import Listed
 from lighterman.transfer.retry import Attempts
 from lighterman.transfer.tally import Sharded, Tally
+
+if TYPE_CHECKING:
+    from initializer.archives.unpacking import Unpacking
 
 _Pages: TypeAlias = Callable[[int], Iterator[list[Listed]]]
 """The pages of the declared directory of that number."""
@@ -90,17 +95,29 @@ class _Directory:
         self._manifests = source.checksums.manifests
         self.listing = Listing(source.store, f"{key}/" if key else "")
         self.base = f"{root}/{pair.target}/" if pair.target else f"{root}/"
+        self.choice = Choice(declared.entry.include, declared.entry.exclude)
         connection = declared.entry.connection
         self.source = (f"{pair.source}/" if pair.source else connection), connection
         self.is_missing = not declared.entry.optional
         self._share = share
 
     def items(self, pages: Iterator[list[Listed]]) -> Iterator[Wanted]:
-        _, store, root = self._declared
+        entry, store, root = self._declared
+        prefix = self.listing.prefix
         pages = self._manifests.watched(pages)
-        for item in wanted(pages, self.listing.prefix, self.base, root, store, self._share):
-            self.is_missing = False
-            yield item
+        if self.choice:
+            pages = self.choice.of(pages, prefix)
+        for item in wanted(pages, prefix, self.base, root, store, self._share):
+            # Its own marker is no choice: where all else is left out, nothing that was asked for is there.
+            if item.path != self.base or not self.choice:
+                self.is_missing = False
+            yield _formed(item, entry) if entry.unpack else item
+
+    def begin_again(self) -> None:
+        """Its listing is asked for once more."""
+        entry = self._declared.entry
+        self.choice = Choice(entry.include, entry.exclude)
+        self.is_missing = not entry.optional
 
 
 class Survey:
@@ -120,7 +137,9 @@ class Survey:
         attempts: Attempts,
         tally: Tally,
         stop: threading.Event,
+        unpacking: "Unpacking | None" = None,
     ) -> None:
+        self._unpacking = unpacking
         self._declared = declared
         self._sources = sources
         self._roots = roots
@@ -149,9 +168,9 @@ class Survey:
         for declared, sought, listed in look_at(self._sought(), self._attempts):
             if listed is not None:
                 path = f"{self._roots[declared.root]}/{sought.target}"
-                files.append(
-                    Wanted(path, declared.root, declared.store, listed, self._share_of(declared))
-                )
+                share = self._share_of(declared)
+                item = Wanted(path, declared.root, declared.store, listed, share)
+                files.append(_formed(item, declared.entry))
             elif sought.may_be_prefix:
                 directories.append(self._directory(declared, Pair("", "")))
             elif not declared.entry.optional:
@@ -174,10 +193,7 @@ class Survey:
             ) as ahead:
                 return self._spooled(files, directories, missing, ahead.pages)
         except UnsortedError:
-            for share in self._shares.values():
-                share.begin_again()
-            for source in self._sources:
-                source.checksums.manifests.begin_again()
+            self._begin_again(directories)
             return self._spooled(files, directories, missing, sorted_pages)
 
     def _spooled(
@@ -222,40 +238,68 @@ class Survey:
             Stream(directory.base, partial(_listed, directory, pages, number))
             for number, directory in enumerate(directories)
         ]
-        refusals, needs = Refusals(), Needs(self._roots)
-        count = size_bytes = kept = 0
+        outcome = _Outcome(self._roots, spool)
         self._told.begin()
         actions = plan(merged(streams), self._roots, self._disk, self._outputs)
         if any(map(any, self._foldings)):
             actions = Apart(self._roots, self._foldings).checked(actions)
-        for action in actions:
+        for action in self._unpacking.through(actions) if self._unpacking else actions:
             if self._stop.is_set():
                 raise DeadlineError(
                     "told to stop before anything was fetched", hint="start it again"
                 )
             self._told.action(action)
-            if isinstance(action, Fetch):
-                count += 1
-                size_bytes += action.size_bytes
-                needs.add(action.root, action.size_bytes - _there_bytes(action))
-                spool.add(action)
-            elif isinstance(action, MakeDirectory):
-                spool.add(action)
-            elif isinstance(action, Refuse):
-                refusals.add(action)
-            elif not action.path.endswith("/"):
-                kept += 1
+            outcome.take(action)
         for source in self._sources:
             for refusal in source.checksums.manifests.refusals():
                 self._told.action(refusal)
-                refusals.add(refusal)
-        missing = [*missing, *(one.source for one in directories if one.is_missing)]
-        refusals.missing(missing)
-        self._told.end(missing, needs)
-        refusals.raise_any(self._tally)
-        needs.require()
+                outcome.take(refusal)
+        absent = [one for one in directories if one.is_missing]
+        outcome.refusals.missing(missing)
+        for directory in absent:
+            outcome.refusals.missing([directory.source], left_out=directory.choice.left_out)
+        self._told.end([*missing, *(one.source for one in absent)], outcome.needs)
+        outcome.refusals.raise_any(self._tally)
+        outcome.needs.require()
         shards = [share.told() for share in self._shares.values()]
-        return Surveyed(spool, count, size_bytes, kept, shards)
+        return Surveyed(spool, outcome.files, outcome.size_bytes, outcome.kept, shards)
+
+    def _begin_again(self, directories: Sequence[_Directory]) -> None:
+        for share in self._shares.values():
+            share.begin_again()
+        for source in self._sources:
+            source.checksums.manifests.begin_again()
+        for directory in directories:
+            directory.begin_again()
+
+
+class _Outcome:
+    """What comes of a plan: what is to be done, what stands against it, what it needs, how much it is."""
+
+    def __init__(self, roots: Sequence[str], spool: Spool) -> None:
+        self.refusals = Refusals()
+        self.needs = Needs(roots)
+        self.files = self.size_bytes = self.kept = 0
+        self._spool = spool
+
+    def take(self, action: Action) -> None:
+        if isinstance(action, Fetch):
+            self.files += 1
+            self.size_bytes += action.size_bytes
+            self.needs.add(action.root, action.size_bytes - _there_bytes(action))
+            if not action.form:  # archives are fetched by who unpacks them
+                self._spool.add(action)
+        elif isinstance(action, MakeDirectory):
+            self._spool.add(action)
+        elif isinstance(action, Refuse):
+            self.refusals.add(action)
+        elif not action.path.endswith("/"):
+            self.kept += 1
+
+
+def _formed(item: Wanted, entry: Entry) -> Wanted:
+    form = form_of(item.listed.key, entry.unpack)
+    return item._replace(form=form) if form else item
 
 
 def _there_bytes(action: Fetch) -> int:

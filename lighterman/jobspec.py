@@ -6,17 +6,18 @@ name that is nearly one of ours (``ouputs``). Inside our own blocks every unknow
 """
 
 import re
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from lighterman.connections.uri import connection_of, is_uri
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError
+from lighterman.globs import Globs
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("include", "exclude", "unpack", "cache")
+UNSUPPORTED: Final = ("cache",)
 """Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
@@ -24,6 +25,8 @@ _SLIP: Final = 0.85
 
 
 _SHARD_NUMBER: Final = re.compile(r"\d{1,9}|\$(?:\w+|\{\w+\}|\(\w+\))", re.ASCII)
+Form: TypeAlias = Literal["auto", "tar", "tar.gz", "tar.zst", "zip"]
+"""What ``unpack`` may say: archives by their names, or that everything is an archive of that form."""
 
 
 class Wanted(NamedTuple):
@@ -60,6 +63,12 @@ class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Artifacts = Artifacts()
     path: str | None = None
     """Where it goes; ``None``: a directory of the connection's name. A URI always has a path."""
+    include: tuple[str, ...] = ()
+    """Globs of what of the directories is wanted; none: everything."""
+    exclude: tuple[str, ...] = ()
+    """Globs of what isn't, of that."""
+    unpack: Form | None = None
+    """Which objects are archives whose members are wanted in their place; ``None``: none is."""
     optional: bool = False
     shard: Shard | None = None
 
@@ -112,7 +121,7 @@ class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str | None = None
     include: tuple[str, ...] | str | None = None
     exclude: tuple[str, ...] | str | None = None
-    unpack: Literal["auto", "tar", "tar.gz", "tar.zst", "zip"] | None = None
+    unpack: Form | None = None
     shard: ShardDocument | None = None
     cache: str | None = None
     optional: bool = False
@@ -193,6 +202,9 @@ def _entry(data: object, place: str, origin: str) -> InitEntry:
         connection=document.connection,
         artifacts=_artifacts(document.artifacts, under(place, "artifacts"), origin),
         path=document.path,
+        include=_globs(document.include, under(place, "include"), origin),
+        exclude=_globs(document.exclude, under(place, "exclude"), origin),
+        unpack=document.unpack,
         optional=document.optional,
         shard=_shard(document.shard, under(place, "shard"), origin),
     )
@@ -210,6 +222,16 @@ def _shard(document: ShardDocument | None, place: str, origin: str) -> Shard | N
                 "write a whole number, or a variable like $JOB_COMPLETION_INDEX",
             )
     return Shard(str(document.index), str(document.count), f"{origin}: {place}")
+
+
+def _globs(declared: tuple[str, ...] | str | None, place: str, origin: str) -> tuple[str, ...]:
+    if declared is None:
+        return ()
+    globs = (declared,) if isinstance(declared, str) else declared
+    if not globs:
+        fail(origin, place, "an empty list", "name what is meant, or leave it out")
+    Globs(globs, f"{origin}: {place}", error=ConfigurationError)
+    return globs
 
 
 def _artifacts(document: ArtifactsDocument | None, place: str, origin: str) -> Artifacts:

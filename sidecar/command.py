@@ -8,7 +8,8 @@ from typing import Any, Final
 from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, seconds, whole_number
-from sidecar.globs import LIVE, STATE_DIRECTORY, Globs
+from lighterman.globs import Globs
+from sidecar.globs import LIVE, STATE_DIRECTORY
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""

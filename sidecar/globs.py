@@ -1,15 +1,10 @@
-"""
-Globs as gitignore writes them (https://git-scm.com/docs/gitignore#_pattern_format): a pattern without
-a slash matches a name at any depth, one with a slash is anchored at the root, ``**`` spans
-directories, a slash at the end means directories only, ``!`` takes back, and the last match decides.
-What lies below a matched directory is matched too, and can't be taken back.
-"""
+"""What the names of outputs mean."""
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from lighterman.errors import UsageError
+from lighterman.globs import Globs
 
 TEMPORARY: Final = ("*.tmp", "*.part", ".~*", "*.swp")
 """Names that programs give to files which they mean to rename; the contract's list."""
@@ -19,114 +14,6 @@ STATE_DIRECTORY: Final = ".lighterman"
 """Where the journal lives, below the outputs path, unless ``--state`` says otherwise."""
 _OWN_FILE: Final = re.compile(r"\.lighterman-.*\.tmp", re.DOTALL)
 """Files that init is fetching, and the probe of the watch."""
-
-
-class Globs:
-    """Patterns, compiled once. ``origin`` is the flag that is named when a pattern is off."""
-
-    def __init__(self, patterns: Iterable[str], origin: str = "") -> None:
-        self._rules: list[tuple[re.Pattern[str], bool, bool]] = []
-        for pattern in patterns:
-            self._add(pattern, origin)
-
-    def _add(self, pattern: str, origin: str) -> None:
-        text = pattern
-        taken_back = text.startswith("!")
-        text = text[1:] if taken_back else text
-        directories_only = text.endswith("/")
-        text = text.removesuffix("/")
-        if not text:
-            raise UsageError(
-                f"{origin or 'a glob'}: {pattern!r} matches nothing",
-                hint="write a glob like *.ckpt, cache/ or /runs/**/debug",
-            )
-        anchored = "/" in text
-        body = _expression(text.removeprefix("/"))
-        expression = re.compile(body if anchored else f"(?:.*/)?{body}", re.DOTALL)
-        self._rules.append((expression, directories_only, taken_back))
-
-    def __bool__(self) -> bool:
-        return bool(self._rules)
-
-    def matches(self, path: str, *, directory: bool = False) -> bool:
-        """Whether this very entry is matched; the directories above it are not asked."""
-        for expression, directories_only, taken_back in reversed(self._rules):
-            if (directory or not directories_only) and expression.fullmatch(path):
-                return not taken_back
-        return False
-
-    def covers(self, path: str, *, directory: bool = False) -> bool:
-        """Whether the entry, or a directory above it, is matched."""
-        if not self._rules:
-            return False
-        slash = path.find("/")
-        while slash != -1:
-            if self.matches(path[:slash], directory=True):
-                return True
-            slash = path.find("/", slash + 1)
-        return self.matches(path, directory=directory)
-
-
-def _expression(glob: str) -> str:
-    """A glob as a regular expression."""
-    parts: list[str] = []
-    at = 0
-    while at < len(glob):
-        rest = glob[at:]
-        starts_segment = at == 0 or glob[at - 1] == "/"
-        if starts_segment and rest.startswith("**/"):
-            parts.append("(?:[^/]+/)*")
-            at += 3
-        elif starts_segment and rest == "**":
-            parts.append(".+")
-            at += 2
-        elif rest[0] == "*":
-            parts.append("[^/]*")
-            at += len(rest) - len(rest.lstrip("*"))
-        elif rest[0] == "?":
-            parts.append("[^/]")
-            at += 1
-        elif rest[0] == "[" and (bracket := _bracket(rest)):
-            expression, length = bracket
-            parts.append(expression)
-            at += length
-        elif rest[0] == "\\" and len(rest) > 1:
-            parts.append(re.escape(rest[1]))
-            at += 2
-        else:
-            parts.append(re.escape(rest[0]))
-            at += 1
-    return "".join(parts)
-
-
-def _bracket(text: str) -> tuple[str, int] | None:
-    """The class that ``text`` starts with, and its length; ``None`` where the bracket is never closed."""
-    inside = 2 if text[1:2] in ("!", "^") else 1
-    end = text.find("]", inside + 1)
-    if end == -1:
-        return None
-    members = _members(text[inside:end])
-    if members is None:  # a range that runs backwards: the bracket is an ordinary character
-        return None
-    negation = "^/" if inside == 2 else ""
-    return f"(?!/)[{negation}{members}]", end + 1
-
-
-def _members(text: str) -> str | None:
-    """The characters and ranges of a class, each escaped; ``None`` if a range runs backwards."""
-    members: list[str] = []
-    at = 0
-    while at < len(text):
-        first, last = text[at], text[at + 2 : at + 3]
-        if last and text[at + 1] == "-":
-            if first > last:
-                return None
-            members.append(f"{re.escape(first)}-{re.escape(last)}")
-            at += 3
-        else:
-            members.append(re.escape(first))
-            at += 1
-    return "".join(members)
 
 
 class Names:

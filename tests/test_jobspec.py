@@ -32,6 +32,9 @@ run:
       artifacts: {dirs: [train, [val, validation]], files: [labels.csv, {from: a/b.txt, to: b.txt}], workers: 64}
       path: /data
     - connection: nothing-declared
+      include: "*.csv"
+      exclude: [tmp/, "!keep"]
+      unpack: auto
       optional: true
     - {connection: "s3://bucket/model", path: /models}
   container: {image: main, command: [python]}
@@ -53,6 +56,7 @@ names = st.sampled_from(
         "to",
         "path",
         "include",
+        "exclude",
         "shard",
         "index",
         "count",
@@ -83,7 +87,13 @@ def test_a_job_spec_is_read_whole(tmp_path):
                 ),
                 path="/data",
             ),
-            InitEntry(connection="nothing-declared", optional=True),
+            InitEntry(
+                connection="nothing-declared",
+                include=("*.csv",),
+                exclude=("tmp/", "!keep"),
+                unpack="auto",
+                optional=True,
+            ),
             InitEntry(connection="s3://bucket/model", path="/models"),
         ),
         connections=("s3-dataset1",),
@@ -251,19 +261,19 @@ ENTRY = {"connection": "a"}
             "a whole number from 1 up",
         ),
         (
-            {"init": [{**ENTRY, "include": ["*"]}]},
-            "init[0].include: include isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "include": ["*", ""]}]},
+            "init[0].include: '' matches nothing",
+            "write a glob like *.ckpt, cache/ or /runs/**/debug",
         ),
         (
-            {"init": [{**ENTRY, "exclude": "*"}]},
-            "init[0].exclude: exclude isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "exclude": []}]},
+            "init[0].exclude: an empty list",
+            "name what is meant, or leave it out",
         ),
         (
-            {"init": [{**ENTRY, "unpack": "auto"}]},
-            "init[0].unpack: unpack isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "unpack": True}]},
+            "init[0].unpack: expected text, got true or false",
+            "quote it",
         ),
         (
             {"init": [{**ENTRY, "shard": {"index": "I", "count": 8}}]},

@@ -18,6 +18,8 @@ from lighterman.schemas.derive import (
 _URI: Final[Schema] = {"type": "string", "pattern": "://|^file:"}
 """As ``is_uri`` has it."""
 _NOT_BLANK: Final[Schema] = {"pattern": r"\S"}
+_GLOB: Final[Schema] = {"not": {"enum": ["", "/", "!", "!/"]}}
+"""As ``Globs`` has it: what is left without these says something."""
 _OWN: Final = ("init", "connections", "outputs")
 
 
@@ -48,6 +50,10 @@ def _entry(definition: Schema) -> Schema:
     ruled(definition, connection=_NOT_BLANK, path={"if": {"type": "string"}, "then": TEXT})
     definition["properties"]["artifacts"]["anyOf"][0] = reference("Artifacts")
     definition["properties"]["shard"]["anyOf"][0] = reference("Shard")
+    for name in ("include", "exclude"):
+        listed, text, nothing = definition["properties"][name]["anyOf"]
+        some = {**listed, "items": {**text, **_GLOB}, "minItems": 1}
+        definition["properties"][name]["anyOf"] = [some, {**text, **_GLOB}, nothing]
     for name in UNSUPPORTED:
         replaced(definition, **{name: {**NOTHING, "description": "not in this version yet"}})
     named: Schema = {"properties": {"path": {"type": "string"}}, "required": ["path"]}

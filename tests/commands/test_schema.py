@@ -199,6 +199,8 @@ TAKEN_JOBS = [
     {"init": []},
     {"init": [INIT]},
     {"init": [INIT | {"path": "/d", "optional": True, "include": None}]},
+    {"init": [INIT | {"unpack": "tar.zst"}]},
+    {"init": [INIT | {"include": "*.csv", "exclude": ["tmp/", "!keep"]}]},
     {"init": [{"connection": "s3://b/p", "path": "/d"}]},
     {"init": [INIT | {"artifacts": {"dirs": ["a", ["b", "c"], {"from": "d", "to": "e"}]}}]},
     {"init": [INIT | {"artifacts": {"files": ["a"], "dirs": [], "workers": 3}}]},
@@ -242,7 +244,6 @@ REFUSED_JOBS = [
     {"outputs": OUTPUT | {"path": ""}},
     {"outputs": OUTPUT | {"prefix": "p"}},
     {"outputs": OUTPUT | {"to": 1}},
-    *({"init": [INIT | {name: value}]} for name, value in [("include", "*"), ("cache", "/c")]),
     *(
         {"init": [INIT | {"shard": {"index": index, "count": count}}]}
         for index, count in [
@@ -257,6 +258,11 @@ REFUSED_JOBS = [
     ),
     {"init": [INIT | {"shard": {"index": 0}}]},
     {"init": [INIT | {"shard": "0/8"}]},
+    {"init": [INIT | {"include": []}]},
+    {"init": [INIT | {"exclude": ["*", "!/"]}]},
+    {"init": [INIT | {"include": ""}]},
+    {"init": [INIT | {"unpack": "tgz"}]},
+    {"init": [INIT | {"cache": "/c"}]},
 ]
 
 

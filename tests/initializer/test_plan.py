@@ -114,6 +114,15 @@ def test_markers_are_empty_directories():
     ]
 
 
+def test_an_object_as_it_is_and_as_what_it_holds_is_declared_twice():
+    """Neither wins silently; declared twice in one way it is one."""
+    once = Wanted("/data/x.tar", 0, 0, listed("x.tar"))
+    unpacked = once._replace(form="tar")
+    [planned_once] = planned([unpacked, unpacked])
+    assert (planned_once.path, planned_once.form) == ("/data/x.tar", "tar")
+    assert [type(action) for action in planned([once, unpacked])] == [Fetch, Refuse]
+
+
 def test_a_marker_with_content_is_refused():
     """Nowhere could its bytes be placed, and they aren't dropped in silence; nor those of the prefix's own."""
     for key, prefix in (("full/", ""), ("p/", "p/")):
