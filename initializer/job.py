@@ -23,8 +23,10 @@ from initializer.verify import Checksums
 from lighterman.connections.model import Connection, HostPath
 from lighterman.log import get_logger
 from lighterman.stores import open_store
+from lighterman.stores.limited import limited
 from lighterman.transfer.aside import in_a_thread
 from lighterman.transfer.budget import Budget
+from lighterman.transfer.limit import limiter_of
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 
@@ -59,6 +61,7 @@ class _Job:
         self._attempts = Attempts(
             context.settings.retry_seconds, context.clock, context.tally, context.stop
         )
+        self._limiter = limiter_of(context.settings.bytes_per_second, context.clock)
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
         most_workers = max(entry.workers for entry in self._entries)
@@ -97,6 +100,7 @@ class _Job:
             concurrency=workers,
         )
         held.callback(store.close)
+        store = limited(store, self._limiter, self._context.stop)
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
     def _survey(
