@@ -3,13 +3,16 @@
 import os
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from initializer.entries import Entry, as_file_pair, as_pair
+from initializer.entries import CacheSetting, Entry, as_file_pair, as_pair
 from lighterman.command import Context
 from lighterman.connections.uri import is_uri
 from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
-from lighterman.flags import Flags, variable_of, whole_number
+from lighterman.flags import Flags, size, variable_of, whole_number
+
+if TYPE_CHECKING:
+    from lighterman.jobspec import Cache as DeclaredCache
 
 ARTIFACTS: Final = "/lighterman/artifacts"
 WORKERS: Final = 128
@@ -41,6 +44,17 @@ def configure(flags: Flags) -> None:
         convert=whole_number,
         metavar="NUMBER",
         help=f"files and ranges that come at once, if not up to {WORKERS}",
+    )
+    flags.add(
+        "--cache",
+        metavar="DIR",
+        help="a directory of the node, shared by its pods, of what was fetched before",
+    )
+    flags.add(
+        "--cache-size",
+        convert=size,
+        metavar="SIZE",
+        help="what this user's files in the cache may take, if not half of its filesystem",
     )
 
 
@@ -93,6 +107,7 @@ def _of_uri(arguments: Namespace) -> Entry:
         connection=arguments.uri,
         destination=_absolute(arguments.into),
         workers=arguments.workers or WORKERS,
+        cache=_cache_of_flags(arguments),
     )
 
 
@@ -106,6 +121,7 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         dirs=tuple(as_pair(*_split(text, "--dir")) for text in arguments.dir),
         files=tuple(as_file_pair(*_split(text, "--file")) for text in arguments.file),
         workers=arguments.workers or WORKERS,
+        cache=_cache_of_flags(arguments),
     )
 
 
@@ -120,6 +136,7 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
             hint="init: [{connection: NAME}], at the top or under run",
         )
     entries = []
+    cache = _cache_of_flags(arguments)
     for declared in items:
         artifacts = declared.artifacts
         entries.append(
@@ -134,9 +151,23 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 ),
                 optional=declared.optional,
                 workers=arguments.workers or artifacts.workers or WORKERS,
+                cache=_cache_declared(declared.cache, arguments) or cache,
             )
         )
     return entries
+
+
+def _cache_of_flags(arguments: Namespace) -> CacheSetting | None:
+    if arguments.cache:
+        return CacheSetting(_absolute(arguments.cache), arguments.cache_size)
+    return None
+
+
+def _cache_declared(declared: "DeclaredCache | None", arguments: Namespace) -> CacheSetting | None:
+    if declared is None:
+        return None
+    size_bytes = arguments.cache_size if declared.size_bytes is None else declared.size_bytes
+    return CacheSetting(_absolute(declared.path, error=ConfigurationError), size_bytes)
 
 
 def default_path(connection: str, environ: Mapping[str, str]) -> str:

@@ -5,6 +5,15 @@ import msgspec
 from lighterman.errors import LightermanError, UsageError
 
 
+class CacheSetting(msgspec.Struct, frozen=True):
+    """A cache as it is declared."""
+
+    path: str
+    """An absolute path."""
+    size_bytes: int | None = None
+    """What this user's entries may take; ``None``: a share of the filesystem."""
+
+
 class Pair(msgspec.Struct, frozen=True, array_like=True):
     """One declared directory or file: its path below the connection's root, and below the destination."""
 
@@ -24,6 +33,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     optional: bool = False
     """Nothing there is no error."""
     workers: int
+    cache: CacheSetting | None = None
+    """Where what is fetched is kept for others, and looked for first."""
 
     @property
     def is_whole(self) -> bool:

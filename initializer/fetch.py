@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from initializer import place
 from initializer.crew import Crew, Work
@@ -37,6 +37,14 @@ SAVE_SECONDS: Final = 10.0
 _LEAST_HELD_BYTES: Final = 64 * 1024
 
 
+class Keeper(Protocol):
+    """Whoever wants to have what was fetched."""
+
+    def keep(self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool) -> None:
+        """A whole file, before it has its name. Raises nothing for a copy that can't be made."""
+        ...
+
+
 class Fetcher:
     """Carries out the fetches of one plan."""
 
@@ -50,6 +58,7 @@ class Fetcher:
         tally: Tally,
         clock: Clock,
         stop: threading.Event,
+        keeper: Keeper | None = None,
     ) -> None:
         self.attempts = attempts
         self.tally = tally
@@ -58,6 +67,7 @@ class Fetcher:
         self._budget = budget
         self._clock = clock
         self._stop = stop
+        self._keeper = keeper
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
         self._large: dict[str, LargeFile] = {}
@@ -72,7 +82,7 @@ class Fetcher:
         """
         crew = self._crew = Crew(self._works(actions), workers, self._clock, self._stop)
         have_ended = crew.run(self._tick, files)
-        self._note_placed()
+        self.note_placed()
         error = crew.error
         if self._stop.is_set() and (error is None or _may_pass(error)) and not crew.is_done:
             error = DeadlineError(
@@ -137,7 +147,15 @@ class Fetcher:
     def publish(
         self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool
     ) -> None:
-        """Give a whole file its looks and its name; the descriptor stays open."""
+        """Give a whole file that was fetched its looks and its name; the descriptor stays open."""
+        if self._keeper is not None:
+            self._keeper.keep(item, descriptor, attributes, verified=verified)
+        self.install(item, descriptor, attributes, verified=verified)
+
+    def install(
+        self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool
+    ) -> None:
+        """The same for a whole file, wherever it comes from."""
         mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
         os.rename(place.temporary_of(item.path), item.path)
         self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
@@ -155,7 +173,7 @@ class Fetcher:
     def _works(self, actions: Iterator[Fetch | MakeDirectory]) -> Iterator[Work]:
         for action in actions:
             if isinstance(action, MakeDirectory):
-                _make_directory(action.path)
+                make_directory(action.path)
             else:
                 yield partial(self._fetch, action)
 
@@ -229,13 +247,14 @@ class Fetcher:
         raise untrusted(item.key)
 
     def _tick(self) -> None:
-        self._note_placed()
+        self.note_placed()
         if self._large and self._clock.monotonic() - self._saved_at >= SAVE_SECONDS:
             for large in list(self._large.values()):
                 large.save()
             self._saved_at = self._clock.monotonic()
 
-    def _note_placed(self) -> None:
+    def note_placed(self) -> None:
+        """Note what came to its place since the last time."""
         for state, placed in zip(self._states, self._placed, strict=True):
             rows = [placed.popleft() for _ in range(len(placed))]
             state.note_placed(rows)
@@ -251,7 +270,8 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LightermanError) and error.exit_code == ExitCode.TRY_AGAIN
 
 
-def _make_directory(path: str) -> None:
+def make_directory(path: str) -> None:
+    """A directory whose parent is there. ``CannotWriteError``."""
     try:
         os.mkdir(path)
     except FileExistsError as error:

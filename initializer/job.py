@@ -13,7 +13,7 @@ from initializer import place
 from initializer.crew import HALT_SECONDS
 from initializer.destination import Destination
 from initializer.disk import DestinationsDisk
-from initializer.entries import Entry, Pair
+from initializer.entries import CacheSetting, Entry, Pair
 from initializer.fetch import Fetcher
 from initializer.large import RANGE_BYTES
 from initializer.source import Opened, Source
@@ -31,6 +31,7 @@ from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 
 if TYPE_CHECKING:
+    from initializer.cache.rounds import Keeping
     from lighterman.command import Context
 
 _WORKER_BYTES: Final = 1024 * 1024
@@ -64,6 +65,7 @@ class _Job:
         self._limiter = limiter_of(context.settings.bytes_per_second, context.clock)
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
+        self._cache_settings = _cache_settings(self._entries, self._connections, self._roots)
         most_workers = max(entry.workers for entry in self._entries)
         self._most_workers = max(
             1, min(most_workers, context.settings.memory_bytes // _WORKER_BYTES)
@@ -83,7 +85,7 @@ class _Job:
             held.callback(surveyed.spool.close)
             for destination in destinations:
                 destination.begin()
-            self._fetch(surveyed, states, sources)
+            self._fetch(surveyed, states, sources, held)
             for destination in destinations:
                 destination.is_tidy = True
 
@@ -132,8 +134,11 @@ class _Job:
         )
         return surveyed
 
-    def _fetch(self, surveyed: Surveyed, states: list[State], sources: list[Source]) -> None:
+    def _fetch(
+        self, surveyed: Surveyed, states: list[State], sources: list[Source], held: ExitStack
+    ) -> None:
         context = self._context
+        keeping = self._keeping(sources, held)
         begun = context.clock.monotonic()
         fetcher = Fetcher(
             sources,
@@ -143,9 +148,22 @@ class _Job:
             tally=context.tally,
             clock=context.clock,
             stop=context.stop,
+            keeper=keeping,
         )
         pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
-        fetcher.run(surveyed.spool.drain(), pieces, self._most_workers)
+        run = fetcher.run
+        if keeping is not None:
+            from initializer.cache.rounds import Rounds
+
+            run = Rounds(
+                fetcher,
+                keeping,
+                directory=states[0].directory,
+                tally=context.tally,
+                clock=context.clock,
+                stop=context.stop,
+            ).run
+        run(surveyed.spool.drain(), pieces, self._most_workers)
         totals = context.tally.totals()
         get_logger().info(
             "init.done",
@@ -153,8 +171,32 @@ class _Job:
             size_bytes=totals.bytes,
             kept_files=totals.skipped,
             unverified_files=totals.unverified,
+            cached_files=totals.cached,
             seconds=round(context.clock.monotonic() - begun, 3),
         )
+
+    def _keeping(self, sources: list[Source], held: ExitStack) -> Keeping | None:
+        """Who keeps what is fetched for others, where a cache is declared that can be used."""
+        if not any(self._cache_settings):
+            return None
+        from initializer.cache.declared import open_caches
+        from initializer.cache.rounds import Keeping
+
+        caches = open_caches(self._cache_settings, sources, self._context.clock, held)
+        if not any(caches):
+            return None
+        devices = frozenset(os.stat(root or "/").st_dev for root in self._roots)
+        return Keeping(caches, devices, self._context.tally)
+
+
+def _cache_settings(
+    entries: Sequence[Entry], connections: dict[str, Connection], roots: Sequence[str]
+) -> Sequence[CacheSetting | None]:
+    if not any(entry.cache for entry in entries):
+        return ()
+    from initializer.cache.declared import settings_of
+
+    return settings_of(entries, connections, roots)
 
 
 def _sweep(destination: Destination, state: State) -> None:

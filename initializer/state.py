@@ -68,6 +68,7 @@ class State:
 
     def __init__(self, root: str, state_directory: str) -> None:
         self._base_length = len(root) + 1
+        self.directory = state_directory
         self._path = f"{state_directory}/init.sqlite3"
         self._database: sqlite3.Connection | None = None
         self._is_lost = False

@@ -12,10 +12,11 @@ import msgspec
 from lighterman.connections.uri import connection_of, is_uri
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError
+from lighterman.flags import size
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("include", "exclude", "unpack", "shard", "cache")
+UNSUPPORTED: Final = ("include", "exclude", "unpack", "shard")
 """Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
@@ -39,6 +40,14 @@ class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None
 
 
+class Cache(NamedTuple):
+    """A node's directory of what was fetched before."""
+
+    path: str
+    size_bytes: int | None
+    """``None``: not said here."""
+
+
 class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One item of the init block."""
 
@@ -48,6 +57,7 @@ class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     """Where it goes; ``None``: a directory of the connection's name. A URI always has a path."""
     optional: bool = False
+    cache: Cache | None = None
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +100,13 @@ class ShardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int | str
 
 
+class CacheDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``cache`` as it is written, with a size."""
+
+    path: str
+    size: str | int | None = None
+
+
 class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An item of ``init`` as it is written."""
 
@@ -100,7 +117,7 @@ class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[str, ...] | str | None = None
     unpack: Literal["auto", "tar", "tar.gz", "tar.zst", "zip"] | None = None
     shard: ShardDocument | None = None
-    cache: str | None = None
+    cache: str | CacheDocument | None = None
     optional: bool = False
 
     def refuse_unsupported(self, origin: str, place: str) -> None:
@@ -180,7 +197,23 @@ def _entry(data: object, place: str, origin: str) -> InitEntry:
         artifacts=_artifacts(document.artifacts, under(place, "artifacts"), origin),
         path=document.path,
         optional=document.optional,
+        cache=_cache(document.cache, under(place, "cache"), origin),
     )
+
+
+def _cache(document: str | CacheDocument | None, place: str, origin: str) -> Cache | None:
+    if document is None:
+        return None
+    if isinstance(document, str):
+        document = CacheDocument(document)
+    if not document.path:
+        fail(origin, place, "empty", "give a directory of the node")
+    if document.size is None:
+        return Cache(document.path, None)
+    try:
+        return Cache(document.path, size(str(document.size)))
+    except ValueError as error:
+        fail(origin, under(place, "size"), str(error), "write a size like 100GiB")
 
 
 def _artifacts(document: ArtifactsDocument | None, place: str, origin: str) -> Artifacts:

@@ -42,6 +42,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float
     retries: int
     unverified: int = 0
+    cached: int = 0
     failed: dict[str, object] | None = None
     error: ReportedError | None = None
 
@@ -61,6 +62,7 @@ def build(
         seconds=round(seconds, 3),
         retries=totals.retries,
         unverified=totals.unverified,
+        cached=totals.cached,
         failed={
             "count": totals.failures,
             "first": [{"key": f.key, "kind": f.kind, "message": f.message} for f in failures],

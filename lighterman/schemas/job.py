@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from lighterman.flags import MOST_BYTES
 from lighterman.jobspec import UNSUPPORTED, InitDocument, Output
 from lighterman.schemas.derive import (
     NOTHING,
@@ -18,6 +19,8 @@ from lighterman.schemas.derive import (
 _URI: Final[Schema] = {"type": "string", "pattern": "://|^file:"}
 """As ``is_uri`` has it."""
 _NOT_BLANK: Final[Schema] = {"pattern": r"\S"}
+_SIZE: Final[Schema] = {"pattern": r"^\s*(\d+(\.\d+)?|\.\d+)\s*[kKmMgGtT]?[iI]?[bB]?\s*$"}
+"""As ``flags.size`` has it."""
 _OWN: Final = ("init", "connections", "outputs")
 
 
@@ -29,6 +32,7 @@ def job_definitions() -> dict[str, Schema]:
     ruled(definitions["FromTo"], **{"from": TEXT, "to": TEXT})
     ruled(definitions["Output"], connection=_NOT_BLANK, path=TEXT)
     definitions.pop("ShardDocument", None)
+    definitions["Cache"] = _cache(definitions.pop("CacheDocument"))
     blocks = _blocks()
     definitions["JobSpec"] = {
         "title": "JobSpec",
@@ -47,10 +51,25 @@ def _entry(definition: Schema) -> Schema:
     definition |= {"title": "InitEntry", "description": "One item of the init block."}
     ruled(definition, connection=_NOT_BLANK, path={"if": {"type": "string"}, "then": TEXT})
     definition["properties"]["artifacts"]["anyOf"][0] = reference("Artifacts")
+    text, _, nothing = definition["properties"]["cache"]["anyOf"]
+    replaced(definition, cache={"anyOf": [{**text, **TEXT}, reference("Cache"), nothing]})
     for name in UNSUPPORTED:
         replaced(definition, **{name: {**NOTHING, "description": "not in this version yet"}})
     named: Schema = {"properties": {"path": {"type": "string"}}, "required": ["path"]}
     definition["allOf"] = [when(has("connection", _URI), named)]
+    return definition
+
+
+def _cache(definition: Schema) -> Schema:
+    definition |= {
+        "title": "Cache",
+        "description": "A node's directory of what was fetched before.",
+    }
+    ruled(definition, path=TEXT)
+    ruled(definition, size={"if": {"type": "string"}, "then": _SIZE})
+    ruled(
+        definition, size={"if": {"type": "integer"}, "then": {"minimum": 0, "maximum": MOST_BYTES}}
+    )
     return definition
 
 

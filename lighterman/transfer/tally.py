@@ -28,6 +28,7 @@ class Totals(msgspec.Struct, frozen=True):
     unverified: int
     retries: int
     failures: int
+    cached: int = 0
 
 
 class Tally:
@@ -69,6 +70,10 @@ class Tally:
     def unverified_file(self) -> None:
         """One file came without a checksum of the store to compare with."""
         self._add(unverified=1)
+
+    def cached_file(self) -> None:
+        """One file came from a cache instead of its store."""
+        self._add(cached=1)
 
     def retried(self) -> None:
         """One attempt is made again."""
@@ -117,6 +122,7 @@ class Tally:
                 "skipped",
                 "unverified",
                 "retries",
+                "cached",
             )
             return Totals(
                 **{name: self._counts[name] for name in names}, failures=len(self._failed)

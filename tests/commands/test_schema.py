@@ -199,6 +199,16 @@ TAKEN_JOBS = [
     {"init": []},
     {"init": [INIT]},
     {"init": [INIT | {"path": "/d", "optional": True, "include": None}]},
+    *(
+        {"init": [INIT | {"cache": cache}]}
+        for cache in (
+            "/c",
+            None,
+            {"path": "/c"},
+            {"path": "/c", "size": " 1.5 GiB "},
+            {"path": "c", "size": 7},
+        )
+    ),
     {"init": [{"connection": "s3://b/p", "path": "/d"}]},
     {"init": [INIT | {"artifacts": {"dirs": ["a", ["b", "c"], {"from": "d", "to": "e"}]}}]},
     {"init": [INIT | {"artifacts": {"files": ["a"], "dirs": [], "workers": 3}}]},
@@ -219,6 +229,17 @@ REFUSED_JOBS = [
     {"init": [INIT | {"path": ""}]},
     {"init": [INIT | {"paths": "/d"}]},
     {"init": [INIT | {"optional": "yes"}]},
+    *(
+        {"init": [INIT | {"cache": cache}]}
+        for cache in (
+            "",
+            {},
+            {"path": ""},
+            {"path": "/c", "size": "lots"},
+            {"path": "/c", "size": -1},
+            7,
+        )
+    ),
     {"init": [INIT | {"artifacts": {}}]},
     {"init": [INIT | {"artifacts": {"dirs": []}}]},
     {"init": [INIT | {"artifacts": {"dirs": [], "workers": 2}}]},
@@ -237,7 +258,10 @@ REFUSED_JOBS = [
     {"outputs": OUTPUT | {"path": ""}},
     {"outputs": OUTPUT | {"prefix": "p"}},
     {"outputs": OUTPUT | {"to": 1}},
-    *({"init": [INIT | {name: value}]} for name, value in [("include", "*"), ("cache", "/c")]),
+    *(
+        {"init": [INIT | {name: value}]}
+        for name, value in [("include", "*"), ("shard", {"index": 0, "count": 1})]
+    ),
 ]
 
 
