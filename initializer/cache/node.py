@@ -140,14 +140,13 @@ class NodeCache:
         size_bytes = item.size_bytes + len(
             recorded(name, item.size_bytes, "0" * 8, checksum, attributes)
         )
-        taken_bytes = 0
+        begun_bytes = 0
         try:
-            temporary = self._own.create(name, size_bytes)
+            temporary = room.begin(name, size_bytes)
+            if temporary is None:
+                return
+            begun_bytes = size_bytes
             try:
-                if not room.take(size_bytes):
-                    self._own.discard(temporary)
-                    return
-                taken_bytes = size_bytes
                 crc32c = self._copied_in(
                     descriptor, temporary.descriptor, item.size_bytes, reserved_bytes
                 )
@@ -161,7 +160,7 @@ class NodeCache:
                 os.close(temporary.descriptor)
         except (OSError, SourceUnreadableError) as error:
             with contextlib.suppress(OSError):
-                room.give_back(taken_bytes)
+                room.give_back(begun_bytes)
             self._not_kept(error)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from initializer.cache.locks import Locks
-from initializer.cache.tree import Tree, announced_bytes, is_left_behind
+from initializer.cache.tree import Temporary, Tree, announced_bytes, is_left_behind
 
 KEPT_SHARE: Final = 0.9
 """An eviction frees more than the one file that is in need of room, so that not every file needs one."""
@@ -54,30 +54,37 @@ class Room:
         self._counting = threading.Lock()
         self._evicting = threading.Lock()
 
-    def take(self, size_bytes: int) -> bool:
-        """Count so many bytes more, after others went if there must be room; false where that didn't help."""
+    def begin(self, name: str, size_bytes: int) -> Temporary | None:
+        """
+        The temporary file of an entry that will have so many bytes, after others went if there must be room;
+        ``None`` where that didn't help.
+        """
         if size_bytes > self._limit_bytes:
-            return False
-        if self._fits(size_bytes):
-            return True
+            return None
+        temporary = self._begun(name, size_bytes)
+        if temporary is not None:
+            return temporary
         with self._evicting, self._locks.waiting(_EVICTOR_PLACE):
-            if self._fits(size_bytes):  # another process made room meanwhile
-                return True
-            self._evict(max(0, int(self._limit_bytes * KEPT_SHARE) - size_bytes))
-        return self._fits(size_bytes)
+            temporary = self._begun(name, size_bytes)
+            if temporary is not None:  # another made room meanwhile
+                return temporary
+            self._evict(size_bytes)
+        return self._begun(name, size_bytes)
 
     def give_back(self, size_bytes: int) -> None:
         """So many bytes aren't there, or no longer."""
         if size_bytes:
             self._change(-size_bytes)
 
-    def _fits(self, size_bytes: int) -> bool:
+    def _begun(self, name: str, size_bytes: int) -> Temporary | None:
+        # One step to whoever looks at the count and then at the files: what is counted is there.
         with self._counting, self._locks.waiting(_COUNTER_PLACE):
             held = self._read() + size_bytes
             if held > self._limit_bytes:
-                return False
+                return None
+            temporary = self._tree.create(name, size_bytes)
             self._write(held)
-            return True
+            return temporary
 
     def _change(self, by_bytes: int) -> None:
         with self._counting, self._locks.waiting(_COUNTER_PLACE):
@@ -90,11 +97,14 @@ class Room:
     def _write(self, held: int) -> None:
         os.pwrite(self._descriptor, _COUNT.pack(held), 0)
 
-    def _evict(self, most_bytes: int) -> None:
+    def _evict(self, wanted_bytes: int) -> None:
         with self._counting, self._locks.waiting(_COUNTER_PLACE):
             counted = self._read()
         used_bytes, arriving_bytes = self._looked_at()
-        cut = cut_for(used_bytes, max(0, most_bytes - arriving_bytes))
+        cut = None
+        if wanted_bytes + arriving_bytes <= self._limit_bytes:  # else nothing is made better
+            most_bytes = int(self._limit_bytes * KEPT_SHARE) - wanted_bytes - arriving_bytes
+            cut = cut_for(used_bytes, max(0, most_bytes))
         gone_bytes = self._cut(cut) if cut else 0
         there_bytes = sum(used_bytes.values()) + arriving_bytes - gone_bytes
         # What others counted since the look may have been seen as well: too high rather than too low.

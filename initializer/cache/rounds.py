@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from initializer import place
 from initializer.cache.node import NodeCache
 from initializer.cache.record import name_of
+from initializer.cache.tree import Entry
 from initializer.crew import Crew, Work
 from initializer.fetch import Fetcher, make_directory
 from initializer.plan import Fetch, MakeDirectory
@@ -201,31 +202,34 @@ class Rounds:
             if told is not None and expected is not None and told != expected:
                 cached.cache.refuse(entry, "its content had another checksum than the object")
                 return False
-            temporary = place.temporary_of(item.path)
-            try:
-                descriptor = place.create(temporary)
-            except OSError as error:
-                raise place.cannot_write(item.path, error, item.size_bytes) from error
-            try:
-                if not cached.cache.copy_out(entry, item, descriptor):
-                    place.discard(temporary)
-                    return False
-                self._fetcher.state(item).forget_half(item.path)
-                self._fetcher.install(
-                    item,
-                    descriptor,
-                    entry.record.attributes,
-                    verified=told is not None and told == expected,
-                )
-            except BaseException:
-                place.discard(temporary)
-                raise
-            finally:
-                os.close(descriptor)
+            if not self._placed(cached.cache, entry, item, is_told=told == expected):
+                return False
         finally:
             os.close(entry.descriptor)
         self._tally.carried(item.size_bytes)
         self._tally.cached_file()
+        return True
+
+    def _placed(self, cache: NodeCache, entry: Entry, item: Fetch, *, is_told: bool) -> bool:
+        temporary = place.temporary_of(item.path)
+        try:
+            descriptor = place.create(temporary)
+            try:
+                if not cache.copy_out(entry, item, descriptor):
+                    place.discard(temporary)
+                    return False
+                self._fetcher.state(item).forget_half(item.path)
+                verified = is_told and entry.record.checksum is not None
+                attributes = entry.record.attributes
+                self._fetcher.install(item, descriptor, attributes, verified=verified)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            place.discard(temporary)
+            raise place.cannot_write(item.path, error, item.size_bytes) from error
+        except BaseException:
+            place.discard(temporary)
+            raise
         return True
 
     def _to_fetch(
