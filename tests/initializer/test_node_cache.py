@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -258,25 +257,19 @@ def test_what_cannot_be_dropped_is_not_looked_at_again(desk, said):
     assert reasons(said, "init.cache_not_filled") == ["Is a directory"]
 
 
-def test_a_half_written_entry_is_not_found(desk):
-    """Under its name an entry is whole, or isn't there."""
-    held = threading.Event()
+def test_a_half_written_entry_is_never_one(desk, said):
+    """A copy that ended half-way has no name, and leaves nothing."""
     content = os.urandom(3 * MIB)
-
-    def seen(_source, _target, _size):
-        assert not desk.cache.has(desk.name(content))
-        assert desk.cache.find(desk.name(content), len(content)) is None
-        held.set()
-        raise OSError(errno.EIO, "the disk died half-way")
-
-    real, node.copied = node.copied, seen
-    try:
-        desk.keep(content)
-    finally:
-        node.copied = real
-    assert held.is_set()
+    descriptor = desk.file(content)
+    os.truncate(descriptor, MIB)  # the disk died half-way
+    name = desk.name(content)
+    how = {"verified": False, "reserved_bytes": 0}
+    desk.cache.keep(name, desk.item(content), descriptor, ATTRIBUTES, **how)
+    os.close(descriptor)
+    assert not desk.cache.has(name)
     assert desk.take(content) is None
-    assert [path for path in desk.path.rglob("*.tmp")] == []
+    assert [path.name for path in desk.path.rglob("*") if path.is_file()] == ["lock"]
+    assert reasons(said, "init.cache_not_filled") == ["the file can't be read again"]
 
 
 def test_a_destination_that_takes_no_more_fails_the_file_and_keeps_the_entry(desk):
