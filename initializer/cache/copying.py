@@ -42,6 +42,8 @@ class Copier:
         except OSError as error:
             if error.errno in _NEVER:
                 self._unshared.add(pair)
+            else:
+                os.ftruncate(target, 0)  # a clone that ended half-way
             return False
         return True
 

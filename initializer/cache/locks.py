@@ -12,10 +12,15 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+from lighterman.clock import Clock
+
 _FLOCK: Final = struct.Struct("@hhqqi4x")
 """``struct flock`` of 64-bit Linux: type, whence, start, length, and no pid (fcntl(2), open file descriptions)."""
 _IS_HELD: Final = (errno.EAGAIN, errno.EACCES)
 _FIRST_LEASE: Final = 4096
+LONGEST_WAIT_SECONDS: Final = 10.0
+"""What is done under a lock that is waited for takes less; a process that is frozen holds it for ever."""
+_LOOK_SECONDS: Final = 0.002
 
 
 class Locks:
@@ -24,8 +29,9 @@ class Locks:
     ``try_hold`` in the same process is refused here.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, clock: Clock) -> None:
         self._descriptor = descriptor
+        self._clock = clock
         self._turn = threading.Lock()
         self._held: set[int] = set()
 
@@ -34,12 +40,8 @@ class Locks:
         with self._turn:
             if place in self._held:
                 return False
-            try:
-                self._set(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, place)
-            except OSError as error:
-                if error.errno in _IS_HELD:
-                    return False
-                raise
+            if not self._taken(place):
+                return False
             self._held.add(place)
             return True
 
@@ -48,26 +50,42 @@ class Locks:
         with self._turn:
             self._held.discard(place)
             with contextlib.suppress(OSError):
-                self._set(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place)
+                self._set(fcntl.F_UNLCK, place)
 
     @contextlib.contextmanager
     def waiting(self, place: int) -> Iterator[None]:
         """
-        Hold a place for the length of the block, once whoever in another process holds it lets go. Threads of
-        this one need a lock of their own around it.
+        Hold a place for the length of the block, once whoever in another process holds it lets go:
+        ``TimeoutError`` if that takes too long. Threads of this one need a lock of their own around it.
         """
-        self._set(fcntl.F_OFD_SETLKW, fcntl.F_WRLCK, place)
+        until: float | None = None
+        while not self._taken(place):
+            now = self._clock.monotonic()
+            until = now + LONGEST_WAIT_SECONDS if until is None else until
+            if now >= until:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds its lock")
+            self._clock.wait(_LOOK_SECONDS)
         try:
             yield
         finally:
-            self._set(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place)
+            self._set(fcntl.F_UNLCK, place)
 
     def close(self) -> None:
         """All that is held is let go."""
         os.close(self._descriptor)
 
-    def _set(self, command: int, kind: int, place: int) -> None:
-        fcntl.fcntl(self._descriptor, command, _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0))
+    def _taken(self, place: int) -> bool:
+        try:
+            self._set(fcntl.F_WRLCK, place)
+        except OSError as error:
+            if error.errno in _IS_HELD:
+                return False
+            raise
+        return True
+
+    def _set(self, kind: int, place: int) -> None:
+        asked = _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0)
+        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, asked)
 
 
 def lease_of(name: str) -> int:

@@ -252,7 +252,7 @@ def _opened(
     if descriptor < 0:
         get_logger().info("init.cache_read_only", path=setting.path)
         return NodeCache(trees, None, None, limit_bytes, clock)
-    locks = Locks(descriptor)
+    locks = Locks(descriptor, clock)
     room = Room(trees[0], descriptor, locks, limit_bytes)
     return NodeCache(trees, room, locks, limit_bytes, clock)
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initializer.cache.locks import Locks
+from initializer.cache.locks import LONGEST_WAIT_SECONDS, Locks
 from initializer.cache.record import name_of
 from initializer.cache.room import KEPT_SHARE, Cut, Room, cut_for
 from initializer.cache.tree import Tree
+from lighterman.clock import SystemClock
 
 LIMIT = 1000
 
@@ -29,7 +30,7 @@ def rooms(tree):
 
     def make(limit_bytes=LIMIT):
         descriptor = os.open(f"{tree.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        opened.append(Locks(descriptor))
+        opened.append(Locks(descriptor, SystemClock()))
         return Room(tree, descriptor, opened[-1], limit_bytes)
 
     yield make
@@ -149,7 +150,8 @@ def test_a_lease_is_held_by_one(rooms, tmp_path):
     """Within a process and among several; let go by release, and by the end of its process."""
 
     def opened():
-        return Locks(os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return Locks(descriptor, SystemClock())
 
     one, other = opened(), opened()
     assert one.try_hold(5000)
@@ -162,3 +164,38 @@ def test_a_lease_is_held_by_one(rooms, tmp_path):
     assert one.try_hold(5000)
     assert one.try_hold(5001)
     one.close()
+
+
+class HandClock(SystemClock):
+    """Waits take no time."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def wait(self, seconds, until=None):
+        self.now += seconds
+        return until is not None and until.is_set()
+
+
+def test_a_frozen_process_is_not_waited_for_for_ever(tmp_path):
+    """A paused pod that holds a lock costs the others some seconds, not their end."""
+
+    def opened(clock):
+        descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return Locks(descriptor, clock)
+
+    clock = HandClock()
+    frozen, other = opened(clock), opened(clock)
+    with frozen.waiting(0):
+        with pytest.raises(TimeoutError), other.waiting(0):
+            pass
+        assert LONGEST_WAIT_SECONDS <= clock.now < LONGEST_WAIT_SECONDS + 1
+        with other.waiting(1):
+            pass
+    with other.waiting(0):
+        assert not frozen.try_hold(0)
+    frozen.close()
+    other.close()
