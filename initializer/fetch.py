@@ -40,8 +40,13 @@ _LEAST_HELD_BYTES: Final = 64 * 1024
 class Keeper(Protocol):
     """Whoever wants to have what was fetched."""
 
-    def keep(self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool) -> None:
-        """A whole file, before it has its name. Raises nothing for a copy that can't be made."""
+    def keep(
+        self, item: Fetch, descriptor: int, attributes: Attributes, checksum: Checksum | None
+    ) -> None:
+        """
+        A whole file, before it has its name; ``checksum`` is what it was compared with, if it was. Raises
+        nothing for a copy that can't be made.
+        """
         ...
 
 
@@ -82,7 +87,7 @@ class Fetcher:
         """
         crew = self._crew = Crew(self._works(actions), workers, self._clock, self._stop)
         have_ended = crew.run(self._tick, files)
-        self.note_placed()
+        self._note_placed()
         error = crew.error
         if self._stop.is_set() and (error is None or _may_pass(error)) and not crew.is_done:
             error = DeadlineError(
@@ -149,7 +154,8 @@ class Fetcher:
     ) -> None:
         """Give a whole file that was fetched its looks and its name; the descriptor stays open."""
         if self._keeper is not None:
-            self._keeper.keep(item, descriptor, attributes, verified=verified)
+            compared = self.expected(item) if verified else None
+            self._keeper.keep(item, descriptor, attributes, compared)
         self.install(item, descriptor, attributes, verified=verified)
 
     def install(
@@ -166,6 +172,10 @@ class Fetcher:
             "init.file_fetched", key=item.key, path=item.path, size_bytes=item.size_bytes
         )
 
+    def note(self) -> None:
+        """Note what came to its place since the last time."""
+        self._note_placed()
+
     def finished(self, large: LargeFile) -> None:
         """A large file is in its place."""
         self._large.pop(large.path, None)
@@ -173,7 +183,7 @@ class Fetcher:
     def _works(self, actions: Iterator[Fetch | MakeDirectory]) -> Iterator[Work]:
         for action in actions:
             if isinstance(action, MakeDirectory):
-                make_directory(action.path)
+                place.make_directory(action.path)
             else:
                 yield partial(self._fetch, action)
 
@@ -247,14 +257,13 @@ class Fetcher:
         raise untrusted(item.key)
 
     def _tick(self) -> None:
-        self.note_placed()
+        self._note_placed()
         if self._large and self._clock.monotonic() - self._saved_at >= SAVE_SECONDS:
             for large in list(self._large.values()):
                 large.save()
             self._saved_at = self._clock.monotonic()
 
-    def note_placed(self) -> None:
-        """Note what came to its place since the last time."""
+    def _note_placed(self) -> None:
         for state, placed in zip(self._states, self._placed, strict=True):
             rows = [placed.popleft() for _ in range(len(placed))]
             state.note_placed(rows)
@@ -268,14 +277,3 @@ class Fetcher:
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LightermanError) and error.exit_code == ExitCode.TRY_AGAIN
-
-
-def make_directory(path: str) -> None:
-    """A directory whose parent is there. ``CannotWriteError``."""
-    try:
-        os.mkdir(path)
-    except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise place.cannot_write(path, error) from error
-    except OSError as error:
-        raise place.cannot_write(path, error) from error

@@ -56,6 +56,17 @@ def allocated_bytes(temporary: str) -> int:
         return 0
 
 
+def make_directory(path: str) -> None:
+    """A directory whose parent is there. ``CannotWriteError``."""
+    try:
+        os.mkdir(path)
+    except FileExistsError as error:
+        if not os.path.isdir(path):
+            raise cannot_write(path, error) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def dress(descriptor: int, attributes: Attributes, modified_seconds: float) -> int:
     """
     Give a file its mode and modification time: those stored with the object, else what the umask leaves

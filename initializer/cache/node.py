@@ -25,7 +25,7 @@ from initializer.entries import CacheSetting
 from initializer.plan import Fetch
 from lighterman.clock import Clock
 from lighterman.log import get_logger
-from lighterman.stores.contract import Attributes
+from lighterman.stores.contract import Attributes, Checksum
 
 SHARED: Final = 0o1777
 """The mode of a cache directory that is made here: every user has a tree of its own in it, as in /tmp."""
@@ -125,18 +125,17 @@ class NodeCache:
         item: Fetch,
         descriptor: int,
         attributes: Attributes,
+        checksum: Checksum | None,
         *,
-        verified: bool,
         reserved_bytes: int,
     ) -> None:
         """
-        Take a copy of a whole file. Where that can't be done it is said, once. ``reserved_bytes`` of the
-        filesystem are to stay free for others.
+        Take a copy of a whole file, which was compared with ``checksum`` if that is known. Where it can't be
+        done it is said, once. ``reserved_bytes`` of the filesystem are to stay free for others.
         """
         room = self._room
         if room is None or not self.takes(item.size_bytes):
             return
-        checksum = item.checksum if verified else None
         size_bytes = item.size_bytes + len(
             recorded(name, item.size_bytes, "0" * 8, checksum, attributes)
         )

@@ -6,11 +6,13 @@ it, then the record's own length and checksum. Pure.
 import hashlib
 import struct
 import zlib
+from enum import Enum
 from typing import Final
 
 import msgspec
 
-from lighterman.stores.contract import Attributes
+from lighterman.checksums import CRC32C
+from lighterman.stores.contract import Attributes, Checksum
 
 MOST_RECORD_BYTES: Final = 1024
 """The end of an entry, of which no record takes more."""
@@ -27,7 +29,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     crc32c: str
     """Of the content, in hexadecimal digits: what each use is compared with."""
     checksum: str | None
-    """The store's own, where the content was verified against it when it was fetched."""
+    """The store's own, or a manifest's, where the content was compared with it when it was fetched."""
     mode: int | None
     mtime_ns: int | None
 
@@ -35,6 +37,30 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     def attributes(self) -> Attributes:
         """What came with the bytes."""
         return Attributes(None, self.mode, self.mtime_ns)
+
+
+class Standing(Enum):
+    """What an entry whose content is what its record says is to a file that is wanted."""
+
+    VERIFIED = "it was compared with what the store tells, or is by its CRC32C"
+    UNVERIFIED = "nothing that the store tells can be compared with it"
+    WRONG = "it is other content than the store tells"
+
+
+def standing_of(record: Record, expected: Checksum | None) -> Standing:
+    """How the record agrees with the checksum that the content must have, where that is known."""
+    if expected is None:
+        return Standing.UNVERIFIED
+    algorithm, _, digits = expected.partition(":")
+    known = record.crc32c if algorithm == CRC32C else _digits(record, algorithm)
+    if known is None:
+        return Standing.UNVERIFIED
+    return Standing.VERIFIED if known == digits else Standing.WRONG
+
+
+def _digits(record: Record, algorithm: str) -> str | None:
+    found, _, digits = (record.checksum or "").partition(":")
+    return digits if found == algorithm else None
 
 
 def name_of(destination: str, key: str, etag: str, size_bytes: int) -> str:

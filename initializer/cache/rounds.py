@@ -6,20 +6,19 @@ other process is bringing is fetched; what another brings is looked for again in
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 from initializer import place
+from initializer.cache.copiers import in_threads
 from initializer.cache.node import NodeCache
-from initializer.cache.record import name_of
+from initializer.cache.record import Standing, name_of, standing_of
 from initializer.cache.tree import Entry
-from initializer.crew import Crew, Work
-from initializer.fetch import Fetcher, make_directory
+from initializer.fetch import Fetcher
 from initializer.plan import Fetch, MakeDirectory
 from initializer.spool import Spool
 from lighterman.clock import Clock
 from lighterman.errors import DeadlineError, LightermanError
-from lighterman.stores.contract import Attributes
+from lighterman.stores.contract import Attributes, Checksum
 from lighterman.transfer.tally import Tally
 
 COPIERS: Final = 4
@@ -76,8 +75,10 @@ class Keeping:
         if name is not None:
             cached.cache.release(name)
 
-    def keep(self, item: Fetch, descriptor: int, attributes: Attributes, *, verified: bool) -> None:
-        """A whole file was fetched. Nobody else knows its name yet."""
+    def keep(
+        self, item: Fetch, descriptor: int, attributes: Attributes, checksum: Checksum | None
+    ) -> None:
+        """A whole file was fetched, and compared with ``checksum``. Nobody else knows its name yet."""
         cached = self.caches[item.store]
         if cached is None:
             return
@@ -87,7 +88,7 @@ class Keeping:
                 item,
                 descriptor,
                 attributes,
-                verified=verified,
+                checksum,
                 reserved_bytes=self._to_come_bytes(cached.cache),
             )
         finally:
@@ -167,42 +168,48 @@ class Rounds:
     def _copy(
         self, actions: Iterable[Fetch | MakeDirectory], misses: _Pending, copiers: int
     ) -> None:
-        crew = Crew(self._works(actions, misses), copiers, self._clock, self._stop)
-        crew.run(self._fetcher.note_placed, copiers)
-        self._fetcher.note_placed()
-        error = crew.error
-        if error is None and self._stop.is_set() and not crew.is_done:
-            error = _told_to_stop()
-        if error is not None:
-            if isinstance(error, LightermanError) and error.key:
-                self._tally.failed(error.key, error.kind, error.message)
-            raise error
+        def copy_or_miss(item: Fetch) -> None:
+            cached = self._caches[item.store]
+            if cached is None or not self._copied(cached, item):
+                misses.add(item)
 
-    def _works(self, actions: Iterable[Fetch | MakeDirectory], misses: _Pending) -> Iterator[Work]:
+        try:
+            is_through = in_threads(
+                copy_or_miss,
+                self._files(actions, misses),
+                copiers,
+                tick=self._fetcher.note,
+                clock=self._clock,
+                stop=self._stop,
+            )
+        except LightermanError as error:
+            if error.key:
+                self._tally.failed(error.key, error.kind, error.message)
+            raise
+        if not is_through:
+            raise _told_to_stop()
+
+    def _files(self, actions: Iterable[Fetch | MakeDirectory], misses: _Pending) -> Iterator[Fetch]:
+        """Those that a cache may have; the directories before each are made."""
         for action in actions:
             if isinstance(action, MakeDirectory):
-                make_directory(action.path)
+                place.make_directory(action.path)
             elif self._caches[action.store] is None:
                 misses.add(action)
             else:
-                yield partial(self._copy_or_miss, action, misses)
-
-    def _copy_or_miss(self, item: Fetch, misses: _Pending) -> None:
-        cached = self._caches[item.store]
-        if cached is None or not self._copied(cached, item):
-            misses.add(item)
+                yield action
 
     def _copied(self, cached: Cached, item: Fetch) -> bool:
         entry = cached.cache.find(cached.name(item), item.size_bytes)
         if entry is None:
             return False
         try:
-            expected = self._fetcher.expected(item)
-            told = entry.record.checksum
-            if told is not None and expected is not None and told != expected:
+            standing = standing_of(entry.record, self._fetcher.expected(item))
+            if standing is Standing.WRONG:
                 cached.cache.refuse(entry, "its content had another checksum than the object")
                 return False
-            if not self._placed(cached.cache, entry, item, is_told=told == expected):
+            verified = standing is Standing.VERIFIED
+            if not self._placed(cached.cache, entry, item, verified=verified):
                 return False
         finally:
             os.close(entry.descriptor)
@@ -210,7 +217,7 @@ class Rounds:
         self._tally.cached_file()
         return True
 
-    def _placed(self, cache: NodeCache, entry: Entry, item: Fetch, *, is_told: bool) -> bool:
+    def _placed(self, cache: NodeCache, entry: Entry, item: Fetch, *, verified: bool) -> bool:
         temporary = place.temporary_of(item.path)
         try:
             descriptor = place.create(temporary)
@@ -219,7 +226,6 @@ class Rounds:
                     place.discard(temporary)
                     return False
                 self._fetcher.state(item).forget_half(item.path)
-                verified = is_told and entry.record.checksum is not None
                 attributes = entry.record.attributes
                 self._fetcher.install(item, descriptor, attributes, verified=verified)
             finally:

@@ -68,6 +68,9 @@ class LimitedStore:
             if done >= window.size_bytes:
                 return attributes
 
+    def straight(self) -> None:
+        """Over nothing but ``read_into``: whoever read past it would read past the limit."""
+
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
     ) -> ETag:

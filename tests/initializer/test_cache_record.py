@@ -1,9 +1,18 @@
 """What a cache entry is called and says of itself: nothing else passes for it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initializer.cache.record import MOST_RECORD_BYTES, name_of, read_record, recorded
+from initializer.cache.record import (
+    MOST_RECORD_BYTES,
+    Record,
+    Standing,
+    name_of,
+    read_record,
+    recorded,
+    standing_of,
+)
 from lighterman.stores.contract import Attributes
 
 NAME = name_of("https://s3/b", "k", "e", 5)
@@ -70,3 +79,22 @@ def test_two_versions_have_two_names(one, other):
 def test_keys_that_are_no_text_have_names():
     """A key with surrogates, as some listings have them."""
     assert len(name_of("s", "\udcff", "e", 1)) == 64
+
+
+@pytest.mark.parametrize(
+    ("checksum", "expected", "standing"),
+    [
+        (None, None, Standing.UNVERIFIED),
+        ("md5:a", None, Standing.UNVERIFIED),
+        ("md5:a", "md5:a", Standing.VERIFIED),
+        ("md5:a", "md5:b", Standing.WRONG),
+        (None, "md5:a", Standing.UNVERIFIED),
+        ("crc32c:0123abcd", "md5:a", Standing.UNVERIFIED),
+        (None, "crc32c:0123abcd", Standing.VERIFIED),
+        ("md5:a", "crc32c:0123abcd", Standing.VERIFIED),
+        ("md5:a", "crc32c:0123abce", Standing.WRONG),
+    ],
+)
+def test_an_entry_is_worth_what_the_store_tells(checksum, expected, standing):
+    """Verified by the checksum it was compared with, or by its CRC32C; what contradicts isn't used."""
+    assert standing_of(Record(NAME, 5, "0123abcd", checksum, None, None), expected) is standing

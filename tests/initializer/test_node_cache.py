@@ -44,8 +44,8 @@ class Desk:
             self.opened.append(cache)
         return cache
 
-    def item(self, content, key="k", checksum=None):
-        return Fetch(str(self.directory / "out"), 0, 0, key, len(content), "e", 1.0, checksum)
+    def item(self, content, key="k"):
+        return Fetch(str(self.directory / "out"), 0, 0, key, len(content), "e", 1.0)
 
     def name(self, content, key="k"):
         return name_of("s", key, "e", len(content))
@@ -55,14 +55,14 @@ class Desk:
         path.write_bytes(content)
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    def keep(self, content, key="k", *, verified=False, checksum=None, reserved_bytes=0):
+    def keep(self, content, key="k", *, checksum=None, reserved_bytes=0):
         descriptor = self.file(content)
         self.cache.keep(
             self.name(content, key),
-            self.item(content, key, checksum),
+            self.item(content, key),
             descriptor,
             ATTRIBUTES,
-            verified=verified,
+            checksum,
             reserved_bytes=reserved_bytes,
         )
         os.close(descriptor)
@@ -123,20 +123,12 @@ def test_what_went_in_comes_out(desk, size):
     """Content, and what came with it, from another process's view on the directory too."""
     content = os.urandom(size)
     assert desk.take(content) is None
-    desk.keep(content, verified=True, checksum="md5:abc")
+    desk.keep(content, checksum="md5:abc")
     assert desk.take(content) == content
     assert desk.take(content, cache=desk.open()) == content
     entry = desk.cache.find(desk.name(content), size)
     assert entry.record.attributes == ATTRIBUTES
     assert entry.record.checksum == "md5:abc"
-    os.close(entry.descriptor)
-
-
-def test_what_was_not_verified_carries_no_checksum(desk):
-    """The store's checksum is noted only where the bytes were compared with it."""
-    desk.keep(b"x", checksum="md5:abc")
-    entry = desk.cache.find(desk.name(b"x"), 1)
-    assert entry.record.checksum is None
     os.close(entry.descriptor)
 
 
@@ -263,8 +255,7 @@ def test_a_half_written_entry_is_never_one(desk, said):
     descriptor = desk.file(content)
     os.truncate(descriptor, MIB)  # the disk died half-way
     name = desk.name(content)
-    how = {"verified": False, "reserved_bytes": 0}
-    desk.cache.keep(name, desk.item(content), descriptor, ATTRIBUTES, **how)
+    desk.cache.keep(name, desk.item(content), descriptor, ATTRIBUTES, None, reserved_bytes=0)
     os.close(descriptor)
     assert not desk.cache.has(name)
     assert desk.take(content) is None
