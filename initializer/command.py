@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from initializer.archives.forms import CHOICES
-from initializer.entries import Entry, as_file_pair, as_pair
+from initializer.entries import CacheSetting, Entry, as_file_pair, as_pair
 from initializer.shards import Shard, shard_of
 from lighterman.command import Context
 from lighterman.connections.uri import is_uri
 from lighterman.errors import ConfigurationError, ExitCode, LightermanError, UsageError
-from lighterman.flags import Flags, variable_of, whole_number
+from lighterman.flags import Flags, size, variable_of, whole_number
 from lighterman.globs import Globs
 
 if TYPE_CHECKING:
+    from lighterman.jobspec import Cache as DeclaredCache
     from lighterman.jobspec import Shard as WrittenShard
 
 ARTIFACTS: Final = "/lighterman/artifacts"
@@ -75,6 +76,17 @@ def configure(flags: Flags) -> None:
         metavar="INDEX/COUNT",
         help="only this pod's part of it, balanced by size, like $JOB_COMPLETION_INDEX/8",
     )
+    flags.add(
+        "--cache",
+        metavar="DIR",
+        help="a directory of the node, shared by its pods, of what was fetched before",
+    )
+    flags.add(
+        "--cache-size",
+        convert=size,
+        metavar="SIZE",
+        help="what this user's files in the cache may take, if not half of its filesystem",
+    )
 
 
 def run(arguments: Namespace, context: Context) -> int:
@@ -134,6 +146,7 @@ def _of_uri(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
         is_outputs=arguments.resume_outputs,
+        cache=_cache_of_flags(arguments),
     )
 
 
@@ -152,6 +165,7 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
         workers=arguments.workers or WORKERS,
         shard=_flagged_shard(arguments.shard, environ),
         is_outputs=arguments.resume_outputs,
+        cache=_cache_of_flags(arguments),
     )
 
 
@@ -174,6 +188,7 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
             hint="init: [{connection: NAME}], at the top or under run",
         )
     entries = []
+    cache = _cache_of_flags(arguments)
     for declared in items:
         artifacts = declared.artifacts
         destination = (
@@ -196,6 +211,7 @@ def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
                 workers=arguments.workers or artifacts.workers or WORKERS,
                 shard=_written_shard(declared.shard, environ),
                 is_outputs=(declared.connection, destination) in outputs,
+                cache=_cache_declared(declared.cache, arguments) or cache,
             )
         )
     return entries
@@ -214,6 +230,19 @@ def _flagged_shard(text: str | None, environ: Mapping[str, str]) -> Shard | None
     if not (index and slash and count) or "/" in count:
         raise UsageError(f"--shard {text!r}: write INDEX/COUNT", hint="for example 0/8")
     return shard_of(index, count, "--shard", environ)
+
+
+def _cache_of_flags(arguments: Namespace) -> CacheSetting | None:
+    if arguments.cache:
+        return CacheSetting(_absolute(arguments.cache), arguments.cache_size)
+    return None
+
+
+def _cache_declared(declared: "DeclaredCache | None", arguments: Namespace) -> CacheSetting | None:
+    if declared is None:
+        return None
+    size_bytes = arguments.cache_size if declared.size_bytes is None else declared.size_bytes
+    return CacheSetting(_absolute(declared.path, error=ConfigurationError), size_bytes)
 
 
 def default_path(connection: str, environ: Mapping[str, str]) -> str:

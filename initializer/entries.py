@@ -6,6 +6,15 @@ from initializer.shards import Shard
 from lighterman.errors import LightermanError, UsageError
 
 
+class CacheSetting(msgspec.Struct, frozen=True):
+    """A cache as it is declared."""
+
+    path: str
+    """An absolute path."""
+    size_bytes: int | None = None
+    """What this user's entries may take; ``None``: a share of the filesystem."""
+
+
 class Pair(msgspec.Struct, frozen=True, array_like=True):
     """One declared directory or file: its path below the connection's root, and below the destination."""
 
@@ -35,6 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Only this part of it comes."""
     is_outputs: bool = False
     """The destination is also an outputs path: what main wrote there stays, and what comes is handed on."""
+    cache: CacheSetting | None = None
+    """Where what is fetched is kept for others, and looked for first."""
 
     @property
     def is_whole(self) -> bool:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from initializer import place
 from initializer.crew import FIRST_SUPPLIED, Crew
@@ -43,6 +43,19 @@ FEW_WORKERS: Final = 1 + FIRST_SUPPLIED
 _LEAST_HELD_BYTES: Final = 64 * 1024
 
 
+class Keeper(Protocol):
+    """Whoever wants to have what was fetched."""
+
+    def keep(
+        self, item: Fetch, descriptor: int, attributes: Attributes, checksum: Checksum | None
+    ) -> None:
+        """
+        A whole file, before it has its name; ``checksum`` is what it was compared with, if it was. Raises
+        nothing for a copy that can't be made.
+        """
+        ...
+
+
 class Fetcher:
     """Carries out the fetches of one plan."""
 
@@ -57,6 +70,7 @@ class Fetcher:
         clock: Clock,
         stop: threading.Event,
         roots: Sequence[str] = (),
+        keeper: Keeper | None = None,
     ) -> None:
         """Below ``roots``, the destinations by number, nothing leads out; without any, nobody asks."""
         self.attempts = attempts
@@ -67,6 +81,7 @@ class Fetcher:
         self.clock = clock
         self._stop = stop
         self._roots = [(root, os.path.realpath(root or "/").rstrip("/")) for root in roots]
+        self._keeper = keeper
         self._placed: list[deque[tuple[str, Placed]]] = [deque() for _ in states]
         self._temporaries: set[str] = set()
         self._large: dict[str, LargeFile] = {}
@@ -178,7 +193,22 @@ class Fetcher:
         *,
         verified: bool,
     ) -> None:
-        """Give a whole file its looks and its name; the descriptor stays open."""
+        """Give a whole file that was fetched its looks and its name; the descriptor stays open."""
+        if self._keeper is not None:
+            compared = self.expected(item) if verified else None
+            self._keeper.keep(item, descriptor, attributes, compared)
+        self.install(item, temporary, descriptor, attributes, verified=verified)
+
+    def install(
+        self,
+        item: Fetch,
+        temporary: str,
+        descriptor: int,
+        attributes: Attributes,
+        *,
+        verified: bool,
+    ) -> None:
+        """The same for a whole file, wherever it comes from."""
         mtime_ns = place.dress(descriptor, attributes, item.modified_seconds)
         os.rename(temporary, item.path)
         self._placed[item.root].append((item.path, Placed(item.size_bytes, item.etag, mtime_ns)))
@@ -192,6 +222,10 @@ class Fetcher:
         get_logger().debug(
             "init.file_fetched", key=item.key, path=item.path, size_bytes=item.size_bytes
         )
+
+    def note(self) -> None:
+        """Note what came to its place since the last time."""
+        self._note_placed()
 
     def finished(self, large: LargeFile) -> None:
         """A large file is in its place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,13 +14,13 @@ from initializer import place
 from initializer.crew import HALT_SECONDS
 from initializer.destination import Destination
 from initializer.disk import DestinationsDisk
-from initializer.entries import Entry, Pair
+from initializer.entries import CacheSetting, Entry, Pair
 from initializer.fetch import Fetcher
 from initializer.folding import Folding, folding_of
 from initializer.keys import STATE_DIRECTORY
 from initializer.large import RANGE_BYTES
 from initializer.noted import Noted
-from initializer.plan import Fetch
+from initializer.plan import Fetch, MakeDirectory
 from initializer.source import Opened, Source
 from initializer.state import State
 from initializer.survey import Declared, Survey, Surveyed, Told
@@ -29,13 +29,16 @@ from lighterman.connections.model import Connection, HostPath
 from lighterman.handover import Handover
 from lighterman.log import get_logger
 from lighterman.stores import open_store
+from lighterman.stores.limited import limited
 from lighterman.transfer.aside import in_a_thread
 from lighterman.transfer.budget import Budget
+from lighterman.transfer.limit import limiter_of
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 
 if TYPE_CHECKING:
     from initializer.archives.unpacking import Unpacking
+    from initializer.cache.rounds import Keeping
     from lighterman.command import Context
 
 _WORKER_BYTES: Final = 1024 * 1024
@@ -82,9 +85,11 @@ class _Job:
         self._attempts = Attempts(
             context.settings.retry_seconds, context.clock, context.tally, context.stop
         )
+        self._limiter = limiter_of(context.settings.bytes_per_second, context.clock)
         self._entries, self._connections = _resolved(entries, context)
         self._roots = list(dict.fromkeys(_root(entry) for entry in self._entries))
         self._outputs = {_root(entry) for entry in self._entries if entry.is_outputs}
+        self._cache_settings = _cache_settings(self._entries, self._connections, self._roots)
         most_workers = max(entry.workers for entry in self._entries)
         self._most_workers = max(
             1, min(most_workers, context.settings.memory_bytes // _WORKER_BYTES)
@@ -118,10 +123,15 @@ class _Job:
             if unpacking:
                 unpacking.begin()
             begun = self._context.clock.monotonic()
-            pieces = surveyed.files + surveyed.size_bytes // RANGE_BYTES
-            self._fetcher(states, sources).run(surveyed.spool.drain(), pieces, self._most_workers)
+            keeping = self._keeping(sources, held)
+            fetch = partial(self._fetch, states, sources, keeping)
+            fetch(surveyed.spool.drain(), surveyed.files, surveyed.size_bytes)
             if unpacking:
-                unpacking.run(partial(self._fetch_archives, states, sources))
+                unpacking.run(
+                    lambda items: fetch(
+                        iter(items), len(items), sum(item.size_bytes for item in items)
+                    )
+                )
             self._say_done(begun)
             for destination in destinations:
                 destination.is_tidy = True
@@ -165,6 +175,7 @@ class _Job:
             concurrency=workers,
         )
         held.callback(store.close)
+        store = limited(store, self._limiter, self._context.stop)
         return Source(store, Pace(workers), Checksums(store, self._attempts))
 
     def _unpacking(self, directories: list[str], disk: DestinationsDisk) -> Unpacking | None:
@@ -225,9 +236,17 @@ class _Job:
         )
         return surveyed
 
-    def _fetcher(self, states: list[State], sources: list[Source]) -> Fetcher:
+    def _fetch(
+        self,
+        states: list[State],
+        sources: list[Source],
+        keeping: Keeping | None,
+        actions: Iterator[Fetch | MakeDirectory],
+        files: int,
+        size_bytes: int,
+    ) -> None:
         context = self._context
-        return Fetcher(
+        fetcher = Fetcher(
             sources,
             states,
             budget=self._opened.budget if self._opened else Budget(context.settings.memory_bytes),
@@ -236,13 +255,21 @@ class _Job:
             clock=context.clock,
             stop=context.stop,
             roots=self._roots,
+            keeper=keeping,
         )
+        run = fetcher.run
+        if keeping is not None:
+            from initializer.cache.rounds import Rounds
 
-    def _fetch_archives(
-        self, states: list[State], sources: list[Source], items: Sequence[Fetch]
-    ) -> None:
-        pieces = len(items) + sum(item.size_bytes for item in items) // RANGE_BYTES
-        self._fetcher(states, sources).run(iter(items), pieces, self._most_workers)
+            run = Rounds(
+                fetcher,
+                keeping,
+                directory=states[0].directory,
+                tally=context.tally,
+                clock=context.clock,
+                stop=context.stop,
+            ).run
+        run(actions, files + size_bytes // RANGE_BYTES, self._most_workers)
 
     def _say_done(self, begun: float) -> None:
         context = self._context
@@ -253,8 +280,32 @@ class _Job:
             size_bytes=totals.bytes,
             kept_files=totals.skipped,
             unverified_files=totals.unverified,
+            cached_files=totals.cached,
             seconds=round(context.clock.monotonic() - begun, 3),
         )
+
+    def _keeping(self, sources: list[Source], held: ExitStack) -> Keeping | None:
+        """Who keeps what is fetched for others, where a cache is declared that can be used."""
+        if not any(self._cache_settings):
+            return None
+        from initializer.cache.declared import open_caches
+        from initializer.cache.rounds import Keeping
+
+        caches = open_caches(self._cache_settings, sources, self._context.clock, held)
+        if not any(caches):
+            return None
+        devices = frozenset(os.stat(root or "/").st_dev for root in self._roots)
+        return Keeping(caches, devices, self._context.tally)
+
+
+def _cache_settings(
+    entries: Sequence[Entry], connections: dict[str, Connection], roots: Sequence[str]
+) -> Sequence[CacheSetting | None]:
+    if not any(entry.cache for entry in entries):
+        return ()
+    from initializer.cache.declared import settings_of
+
+    return settings_of(entries, connections, roots)
 
 
 def _sweep(destination: Destination, state: State) -> None:

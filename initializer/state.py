@@ -82,6 +82,7 @@ class State:
     ) -> None:
         self.handover = handover
         self._base_length = len(root) + 1
+        self.directory = state_directory
         self._path = f"{state_directory}/init.sqlite3"
         self._database: sqlite3.Connection | None = None
         self._is_lost = False

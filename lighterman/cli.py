@@ -18,7 +18,7 @@ from lighterman.cgroup import memory_limit_bytes
 from lighterman.clock import Clock, SystemClock
 from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
-from lighterman.flags import Flags, Parser, seconds, size, timeout
+from lighterman.flags import Flags, Parser, rate, seconds, size, timeout
 from lighterman.log import configure as configure_log
 from lighterman.log import get_logger
 from lighterman.transfer.settings import TransferSettings
@@ -38,6 +38,8 @@ class Command(NamedTuple):
     """How long transient trouble is retried, if nothing else is said."""
     stall_seconds: float = 60.0
     """How long a store may send nothing, if nothing else is said."""
+    has_limit: bool = True
+    """What it carries can be kept to a rate."""
 
 
 COMMANDS: Final = {
@@ -65,6 +67,7 @@ COMMANDS: Final = {
         "lighterman.commands.check",
         retry_seconds=10.0,
         stall_seconds=10.0,
+        has_limit=False,
     ),
     "env": Command(
         "print the environment that a client library or TensorFlow needs for a connection",
@@ -215,6 +218,14 @@ def _add_transfer_flags(flags: Flags, name: str) -> None:
         metavar="SECONDS",
         help="a transfer without a byte for so long is cut and retried",
     )
+    if COMMANDS[name].has_limit:
+        flags.add(
+            "--bwlimit",
+            convert=rate,
+            default=0,
+            metavar="RATE",
+            help="bytes per second that all transfers together may carry, like 50M; 0: no limit",
+        )
 
 
 def _default_budget(name: str) -> int:
@@ -256,6 +267,7 @@ def _settings(name: str, arguments: Namespace) -> TransferSettings:
         memory_bytes=budget_bytes(name, arguments.memory, memory_limit_bytes()),
         retry_seconds=arguments.retry_for,
         stall_seconds=arguments.stall_timeout,
+        bytes_per_second=getattr(arguments, "bwlimit", 0),
     )
 
 

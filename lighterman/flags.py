@@ -14,6 +14,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|h)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MOST_BYTES: Final = 1 << 60
+LEAST_RATE: Final = 1024
+"""A limit below that, in bytes per second, is a slip of the pen: a megabyte would take a quarter of an hour."""
 MOST_SECONDS: Final = 1e9
 """Thirty years; what a wait may take is bounded by ``threading.TIMEOUT_MAX``, 9e9 s."""
 MOST_TIMEOUT_SECONDS: Final = 86_400.0
@@ -32,6 +34,16 @@ def size(text: str) -> int:
     if found > MOST_BYTES:
         raise ValueError(f"{text!r} is more than any machine has")
     return int(found)
+
+
+def rate(text: str) -> int:
+    """Bytes per second: a size, with or without ``/s`` after it; 0 is no limit."""
+    found = size(text.strip().removesuffix("/s"))
+    if 0 < found < LEAST_RATE:
+        raise ValueError(
+            f"{text!r} is slower than {LEAST_RATE} bytes per second; write a unit: 50M"
+        )
+    return found
 
 
 def seconds(text: str) -> float:

@@ -13,12 +13,11 @@ import msgspec
 from lighterman.connections.uri import connection_of, is_uri
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError
+from lighterman.flags import size
 from lighterman.globs import Globs
 from lighterman.strict import decode, fail, under
 
 _OURS: Final = ("init", "connections", "outputs")
-UNSUPPORTED: Final = ("cache",)
-"""Fields of an init entry that are known and don't do anything in this version yet."""
 _SLIP: Final = 0.85
 """How like (difflib's ratio) one of our names another must be to be taken for a slip of the pen:
 ``outputs`` and ``inputs`` have 0.62, ``connections`` and ``connection`` 0.95, ``ouputs`` 0.92."""
@@ -55,6 +54,14 @@ class Shard(msgspec.Struct, frozen=True):
     """Where it is written: how an error about it begins."""
 
 
+class Cache(NamedTuple):
+    """A node's directory of what was fetched before."""
+
+    path: str
+    size_bytes: int | None
+    """``None``: not said here."""
+
+
 class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One item of the init block."""
 
@@ -71,6 +78,7 @@ class InitEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Which objects are archives whose members are wanted in their place; ``None``: none is."""
     optional: bool = False
     shard: Shard | None = None
+    cache: Cache | None = None
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -113,6 +121,13 @@ class ShardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int | str
 
 
+class CacheDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``cache`` as it is written, with a size."""
+
+    path: str
+    size: str | int | None = None
+
+
 class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An item of ``init`` as it is written."""
 
@@ -123,19 +138,8 @@ class InitDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[str, ...] | str | None = None
     unpack: Form | None = None
     shard: ShardDocument | None = None
-    cache: str | None = None
+    cache: str | CacheDocument | None = None
     optional: bool = False
-
-    def refuse_unsupported(self, origin: str, place: str) -> None:
-        """Raise ``ConfigurationError`` for what decodes but doesn't do anything in this version yet."""
-        for field in UNSUPPORTED:
-            if getattr(self, field) is not None:
-                fail(
-                    origin,
-                    under(place, field),
-                    f"{field} isn't there yet in this version",
-                    "leave it out",
-                )
 
 
 def load_job_spec(path: str) -> JobSpec:
@@ -190,7 +194,6 @@ def _init(data: object, place: str, origin: str) -> tuple[InitEntry, ...] | None
 
 def _entry(data: object, place: str, origin: str) -> InitEntry:
     document = decode(data, InitDocument, origin, place)
-    document.refuse_unsupported(origin, place)
     _check_connection(document.connection, under(place, "connection"), origin)
     if document.path is None and is_uri(document.connection):
         fail(
@@ -207,6 +210,7 @@ def _entry(data: object, place: str, origin: str) -> InitEntry:
         unpack=document.unpack,
         optional=document.optional,
         shard=_shard(document.shard, under(place, "shard"), origin),
+        cache=_cache(document.cache, under(place, "cache"), origin),
     )
 
 
@@ -232,6 +236,21 @@ def _globs(declared: tuple[str, ...] | str | None, place: str, origin: str) -> t
         fail(origin, place, "an empty list", "name what is meant, or leave it out")
     Globs(globs, f"{origin}: {place}", error=ConfigurationError)
     return globs
+
+
+def _cache(document: str | CacheDocument | None, place: str, origin: str) -> Cache | None:
+    if document is None:
+        return None
+    if isinstance(document, str):
+        document = CacheDocument(document)
+    if not document.path:
+        fail(origin, place, "empty", "give a directory of the node")
+    if document.size is None:
+        return Cache(document.path, None)
+    try:
+        return Cache(document.path, size(str(document.size)))
+    except ValueError as error:
+        fail(origin, under(place, "size"), str(error), "write a size like 100GiB")
 
 
 def _artifacts(document: ArtifactsDocument | None, place: str, origin: str) -> Artifacts:

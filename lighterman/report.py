@@ -48,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     unverified: int = 0
     shards: list[Sharded] | None = None
     """The first few sharded entries of init."""
+    cached: int = 0
     failed: dict[str, object] | None = None
     error: ReportedError | None = None
 
@@ -68,6 +69,7 @@ def build(
         retries=totals.retries,
         unverified=totals.unverified,
         shards=tally.sharded()[:MOST_SHARDS] or None,
+        cached=totals.cached,
         failed={
             "count": totals.failures,
             "first": [

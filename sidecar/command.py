@@ -3,13 +3,17 @@
 import os
 import threading
 from argparse import Namespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
+
+if TYPE_CHECKING:
+    from lighterman.connections.model import Connection
+    from lighterman.stores.contract import Store
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
@@ -92,13 +96,12 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
     if command == "run" and not arguments.cmd:
         raise UsageError("run has no command to run", hint="lighterman run … -- CMD …")
     # Not before: --help and a wrong flag need none of it.
-    from lighterman.stores.opening import open_store
     from sidecar.child import Child, without_credentials
     from sidecar.journal import Journal
     from sidecar.loop import Loop
     from sidecar.outputs import outputs_of
     from sidecar.place import Hold, check_apart, made, prefix_of
-    from sidecar.service import PART_THREADS, Service
+    from sidecar.service import Service
 
     outputs = outputs_of(arguments)
     to = prefix_of(outputs.to, context.environ)
@@ -106,12 +109,7 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
     connection = context.find_connection(outputs.connection)
     root = made(outputs.path)
     check_apart(connection, to, root)
-    store = open_store(
-        connection,
-        context.environ,
-        context.settings,
-        concurrency=arguments.workers + PART_THREADS,
-    )
+    store = _opened(connection, arguments, context)
     prefix = "/".join(part for part in (store.prefix, to) if part)
     options = _options(arguments, root, prefix, once=command == "sync")
     hold = Hold(root)
@@ -156,6 +154,21 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
                 store.close()
             hold.release()
     return int(code)
+
+
+def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":
+    from lighterman.stores.limited import limited
+    from lighterman.stores.opening import open_store
+    from lighterman.transfer.limit import limiter_of
+    from sidecar.service import PART_THREADS
+
+    store = open_store(
+        connection,
+        context.environ,
+        context.settings,
+        concurrency=arguments.workers + PART_THREADS,
+    )
+    return limited(store, limiter_of(context.settings.bytes_per_second, context.clock))
 
 
 def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any:

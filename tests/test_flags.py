@@ -6,6 +6,7 @@ from lighterman.errors import UsageError
 from lighterman.flags import (
     Flags,
     Parser,
+    rate,
     seconds,
     size,
     switch,
@@ -42,6 +43,22 @@ def parsed(argv, environ=None):
 def test_sizes(text, amount):
     """Sizes as people write them."""
     assert size(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("50M", 50 << 20), ("20MB", 20_000_000), ("20MB/s", 20_000_000), ("1k/s", 1024), ("0", 0)],
+)
+def test_rates(text, amount):
+    """Bytes per second, as sizes are written; 0 is no limit."""
+    assert rate(text) == amount
+
+
+@pytest.mark.parametrize("text", ["50", "0.5k", "1023", "/s", "50 M/h"])
+def test_a_rate_that_is_a_slip_of_the_pen_is_refused(text):
+    """`--bwlimit 50` would take half an hour for a tenth of a megabyte: the unit is missing."""
+    with pytest.raises(ValueError, match=r"slower than|no size"):
+        rate(text)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lighterman.connections.catalog import load_catalog
 from lighterman.errors import ConfigurationError
 from lighterman.jobspec import (
     Artifacts,
+    Cache,
     InitEntry,
     JobSpec,
     Output,
@@ -120,6 +121,21 @@ def test_our_blocks_stand_at_the_top_or_under_run(nest):
         connections=("a", "b"),
         outputs=(Output(connection="a", path="/x"), Output(connection="b", path="/y", to="z")),
     ) == job_spec(nest(data), "j")
+
+
+@pytest.mark.parametrize(
+    ("written", "cache"),
+    [
+        (None, None),
+        ("/c", Cache("/c", None)),
+        ({"path": "/c"}, Cache("/c", None)),
+        ({"path": "/c", "size": "1.5GiB"}, Cache("/c", 3 << 29)),
+        ({"path": "/c", "size": 4096}, Cache("/c", 4096)),
+    ],
+)
+def test_a_cache_is_a_directory_or_one_with_a_size(written, cache):
+    """`cache: DIR`, or `cache: {path: DIR, size: SIZE}`."""
+    assert job_spec({"init": [ENTRY | {"cache": written}]}, "j").init[0].cache == cache
 
 
 @pytest.mark.parametrize(
@@ -286,9 +302,19 @@ ENTRY = {"connection": "a"}
             "write a whole number, or a variable like $JOB_COMPLETION_INDEX",
         ),
         (
-            {"init": [{**ENTRY, "cache": "/c"}]},
-            "init[0].cache: cache isn't there yet in this version",
-            "leave it out",
+            {"init": [{**ENTRY, "cache": ""}]},
+            "init[0].cache: empty",
+            "give a directory of the node",
+        ),
+        (
+            {"init": [{**ENTRY, "cache": {"path": "/c", "size": "lots"}}]},
+            "init[0].cache.size: 'lots' is no size; write bytes or a size like 64MiB",
+            "write a size like 100GiB",
+        ),
+        (
+            {"init": [{**ENTRY, "cache": {"path": "/c", "limit": 1}}]},
+            "init[0].cache.limit: unknown field",
+            "valid fields: path, size",
         ),
         (
             {"init": [{**ENTRY, "unpack": "tgz"}]},

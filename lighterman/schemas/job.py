@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from lighterman.jobspec import UNSUPPORTED, InitDocument, Output
+from lighterman.flags import MOST_BYTES
+from lighterman.jobspec import InitDocument, Output
 from lighterman.schemas.derive import (
     NOTHING,
     TEXT,
@@ -20,6 +21,8 @@ _URI: Final[Schema] = {"type": "string", "pattern": "://|^file:"}
 _NOT_BLANK: Final[Schema] = {"pattern": r"\S"}
 _GLOB: Final[Schema] = {"not": {"enum": ["", "/", "!", "!/"]}}
 """As ``Globs`` has it: what is left without these says something."""
+_SIZE: Final[Schema] = {"pattern": r"^\s*(\d+(\.\d+)?|\.\d+)\s*[kKmMgGtT]?[iI]?[bB]?\s*$"}
+"""As ``flags.size`` has it."""
 _OWN: Final = ("init", "connections", "outputs")
 
 
@@ -31,6 +34,8 @@ def job_definitions() -> dict[str, Schema]:
     ruled(definitions["FromTo"], **{"from": TEXT, "to": TEXT})
     ruled(definitions["Output"], connection=_NOT_BLANK, path=TEXT)
     definitions["Shard"] = _shard(definitions.pop("ShardDocument"))
+    definitions.pop("ShardDocument", None)
+    definitions["Cache"] = _cache(definitions.pop("CacheDocument"))
     blocks = _blocks()
     definitions["JobSpec"] = {
         "title": "JobSpec",
@@ -54,8 +59,8 @@ def _entry(definition: Schema) -> Schema:
         listed, text, nothing = definition["properties"][name]["anyOf"]
         some = {**listed, "items": {**text, **_GLOB}, "minItems": 1}
         definition["properties"][name]["anyOf"] = [some, {**text, **_GLOB}, nothing]
-    for name in UNSUPPORTED:
-        replaced(definition, **{name: {**NOTHING, "description": "not in this version yet"}})
+    text, _, nothing = definition["properties"]["cache"]["anyOf"]
+    replaced(definition, cache={"anyOf": [{**text, **TEXT}, reference("Cache"), nothing]})
     named: Schema = {"properties": {"path": {"type": "string"}}, "required": ["path"]}
     definition["allOf"] = [when(has("connection", _URI), named)]
     return definition
@@ -73,6 +78,19 @@ def _shard(definition: Schema) -> Schema:
         ]
     }
     replaced(definition, index=number, count=number)
+    return definition
+
+
+def _cache(definition: Schema) -> Schema:
+    definition |= {
+        "title": "Cache",
+        "description": "A node's directory of what was fetched before.",
+    }
+    ruled(definition, path=TEXT)
+    ruled(definition, size={"if": {"type": "string"}, "then": _SIZE})
+    ruled(
+        definition, size={"if": {"type": "integer"}, "then": {"minimum": 0, "maximum": MOST_BYTES}}
+    )
     return definition
 
 

@@ -43,6 +43,7 @@ class Totals(msgspec.Struct, frozen=True):
     failures: int
     arriving: int = 0
     """Bytes of ranges that are on their way: not carried yet."""
+    cached: int = 0
 
 
 class Tally:
@@ -90,6 +91,10 @@ class Tally:
     def unverified_file(self) -> None:
         """One file came without a checksum of the store to compare with."""
         self._add(unverified=1)
+
+    def cached_file(self) -> None:
+        """One file came from a cache instead of its store."""
+        self._add(cached=1)
 
     def retried(self) -> None:
         """One attempt is made again."""
@@ -149,6 +154,7 @@ class Tally:
                 "unverified",
                 "retries",
                 "arriving",
+                "cached",
             )
             return Totals(
                 **{name: self._counts[name] for name in names}, failures=len(self._failed)

@@ -201,6 +201,16 @@ TAKEN_JOBS = [
     {"init": [INIT | {"path": "/d", "optional": True, "include": None}]},
     {"init": [INIT | {"unpack": "tar.zst"}]},
     {"init": [INIT | {"include": "*.csv", "exclude": ["tmp/", "!keep"]}]},
+    *(
+        {"init": [INIT | {"cache": cache}]}
+        for cache in (
+            "/c",
+            None,
+            {"path": "/c"},
+            {"path": "/c", "size": " 1.5 GiB "},
+            {"path": "c", "size": 7},
+        )
+    ),
     {"init": [{"connection": "s3://b/p", "path": "/d"}]},
     {"init": [INIT | {"artifacts": {"dirs": ["a", ["b", "c"], {"from": "d", "to": "e"}]}}]},
     {"init": [INIT | {"artifacts": {"files": ["a"], "dirs": [], "workers": 3}}]},
@@ -226,6 +236,17 @@ REFUSED_JOBS = [
     {"init": [INIT | {"path": ""}]},
     {"init": [INIT | {"paths": "/d"}]},
     {"init": [INIT | {"optional": "yes"}]},
+    *(
+        {"init": [INIT | {"cache": cache}]}
+        for cache in (
+            "",
+            {},
+            {"path": ""},
+            {"path": "/c", "size": "lots"},
+            {"path": "/c", "size": -1},
+            7,
+        )
+    ),
     {"init": [INIT | {"artifacts": {}}]},
     {"init": [INIT | {"artifacts": {"dirs": []}}]},
     {"init": [INIT | {"artifacts": {"dirs": [], "workers": 2}}]},
@@ -262,7 +283,6 @@ REFUSED_JOBS = [
     {"init": [INIT | {"exclude": ["*", "!/"]}]},
     {"init": [INIT | {"include": ""}]},
     {"init": [INIT | {"unpack": "tgz"}]},
-    {"init": [INIT | {"cache": "/c"}]},
 ]
 
 
