@@ -94,7 +94,7 @@ def measured(
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--keys", type=int, nargs="+", default=[2_000, 10_000, 100_000, 400_000])
+    options.add_argument("--keys", type=int, nargs="+", default=[2_000, 10_000, 100_000])
     options.add_argument("--wait-ms", type=float, nargs="+", default=[20.0, 100.0])
     given = options.parse_args()
     rows = []

@@ -178,7 +178,11 @@ def main() -> None:
         Needs.require = lambda _: None  # type: ignore[method-assign,assignment]  # none of it is fetched
         print(json.dumps(planned(given.keys[0], given.ways[0], given.child)))
         return
-    rows = [measured(keys, way) for way in given.ways for keys in given.keys]
+    rows = []
+    for way in given.ways:
+        for keys in given.keys:
+            rows.append(measured(keys, way))
+            print(json.dumps(rows[-1]), file=sys.stderr)
     print(
         "| plan | keys | s per million | CPU s per million | peak MiB | plan on disk, bytes a key |"
     )

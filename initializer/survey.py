@@ -184,12 +184,13 @@ class Survey:
             store, prefix = listings[number]
             return put_in_order(store, prefix, self._attempts, self._state_directory)
 
+        workers = max((one.entry.workers for one in self._declared), default=1)
         try:
             with Ahead(
                 listings,
                 self._attempts,
                 self._state_directory,
-                most_listers=min(MOST_LISTERS, *(one.entry.workers for one in self._declared)),
+                most_listers=min(MOST_LISTERS, workers),
             ) as ahead:
                 return self._spooled(files, directories, missing, ahead.pages)
         except UnsortedError:

@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from initializer.plan import (
@@ -57,6 +57,7 @@ def fetched(actions):
     return [action.key for action in actions if isinstance(action, Fetch)]
 
 
+@settings(deadline=None)
 @given(sizes, counts)
 def test_shards_are_disjoint_and_complete(sizes, count):
     """Every file comes to exactly one pod, in the order of the keys."""
@@ -107,6 +108,7 @@ def test_the_assignment_needs_no_memory_for_its_files():
     assert max(held_bytes, peak_bytes) < 100_000
 
 
+@settings(deadline=None)
 @given(sizes, st.integers(2, 5))
 def test_all_pods_tell_the_same_digest(sizes, count):
     """The report carries the listing's digest, with the files and bytes of all shards together."""

@@ -6,17 +6,19 @@ import stat
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from servers.buckets import S3Bucket
 
 from lighterman.connections.login import S3Login
 from lighterman.connections.model import Bucket, Connection, Options
 from lighterman.errors import ConfigurationError, TransientError
-from lighterman.stores import keys
+from lighterman.stores import keys, open_store
 from lighterman.stores.contract import Attributes, ETag, Part, Window
 from lighterman.stores.failures import Place, broken
 from lighterman.stores.s3 import etags, failures, listing
 from lighterman.stores.s3.attributes import from_metadata, to_metadata
 from lighterman.stores.s3.configuration import configured
 from lighterman.stores.s3.login import Keys
+from lighterman.transfer.settings import TransferSettings
 
 PLACE = Place("c", "b", "https://e", "us-east-1", "somewhere")
 
@@ -288,3 +290,12 @@ def test_timeouts_of_config_kwargs_hold_for_all(config, connect_seconds, stall_s
     network = settings.network
     assert (connect_seconds, stall_seconds) == (network.connect_seconds, network.stall_seconds)
     assert "http://proxy.example:3128" == settings.network.proxy
+
+
+@pytest.mark.parametrize(("bucket", "lists_after"), [("b", True), ("b--use1-az5--x-s3", False)])
+def test_a_directory_bucket_is_listed_from_end_to_end(bucket, lists_after):
+    """It keeps no order, and knows no ``start-after``."""
+    connection = S3Bucket("http://127.0.0.1:9", bucket).connection()
+    store = open_store(connection, {}, TransferSettings(), concurrency=1)
+    assert lists_after == store.lists_after
+    store.close()
