@@ -92,8 +92,8 @@ def _entries(file: str, spec: JobSpec, environ: Mapping[str, str]) -> list[Entry
         return []
     from initializer.command import declared_entries
 
-    flags = dict.fromkeys(("uri", "into", "connection", "dir", "file", "to", "workers"))
-    return declared_entries(Namespace(spec=file, **flags), environ)
+    names = ("uri", "into", "connection", "dir", "file", "to", "workers", "cache", "cache_size")
+    return declared_entries(Namespace(spec=file, **dict.fromkeys(names)), environ)
 
 
 def _prefix(pattern: str, environ: Mapping[str, str]) -> str:

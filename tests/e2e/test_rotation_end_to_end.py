@@ -226,7 +226,7 @@ def test_a_session_ends_while_init_fetches(in_a_role, tmp_path, what, after):
 
     ended = program.run("init", "--connection", "bucket", "--to", tmp_path / "inputs")
 
-    assert (0, len(FILES)) == (ended.code, ended.report["files"])
+    assert (0, len(FILES)) == (ended.code, ended.report["files"]), ended.stderr
     assert FILES["large.bin"] == (tmp_path / "inputs" / "large.bin").read_bytes()
     check_two_sessions(front)
 

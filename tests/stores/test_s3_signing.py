@@ -2,6 +2,9 @@
 
 import datetime as dt
 import re
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -76,3 +79,25 @@ def test_the_secret_key_is_in_no_field(token):
     fields = signer.fields("/a", 1_700_000_000)
     assert "very-secret" not in fields
     assert (token is not None) == bool(re.search("session-token-of-no-one", fields))
+
+
+def test_threads_share_a_signer():
+    """At the turn of a second none signs with half of the old one and half of the new."""
+    keys = Keys("id", "secret", None)
+    path, begun = "/a", 1_700_000_000
+    alone = Signer(HOST, "us-east-1", keys, {})
+    expected = [alone.fields(path, begun + second) for second in range(200)]
+    signer = Signer(HOST, "us-east-1", keys, {})
+    together = threading.Barrier(8, timeout=30)
+
+    def sign(_number):
+        together.wait()
+        return [signer.fields(path, begun + second) for second in range(200)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(sign, range(8))) == [expected] * 8
+    finally:
+        sys.setswitchinterval(interval)

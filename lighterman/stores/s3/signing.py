@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from lighterman.stores.s3.login import Keys
 
@@ -18,7 +18,7 @@ _NOTHING: Final = hashlib.sha256(b"").hexdigest()
 
 class Signer:
     """
-    Signs requests to one host with one set of keys. ``more`` are the ``x-amz-…`` fields that all of them have,
+    Signs requests to one host with one set of keys; from any thread. ``more`` are the ``x-amz-…`` fields that all of them have,
     by names in lower case.
     """
 
@@ -34,39 +34,42 @@ class Signer:
         self._before = before
         self._after = f"{after}\n{self._names}\n{_NOTHING}"
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
-        self._second = 0
-        self._date = ""
-        self._day = ""
-        self._scope = ""
-        self._key = b""
+        self._moment = _Moment(0, "", "", b"")
 
     def fields(self, path: str, now: float, *, method: str = "GET", query: str = "") -> str:
         """
         The header fields of a request without a body that is made ``now`` (seconds since the epoch). ``path`` and
         ``query`` are as they are sent; the query's pairs are in the order of their names.
         """
-        second = int(now)
-        if second != self._second:
-            self._turn_to(second)
-        date = self._date
+        moment = self._moment
+        if int(now) != moment.second:
+            moment = self._moment = self._moment_at(int(now), moment)
+        date = moment.date
         canonical = f"{method}\n{path}\n{query}\n{self._before}{date}{self._after}"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        text = f"AWS4-HMAC-SHA256\n{date}\n{self._scope}\n{digest}"
-        signature = hmac.digest(self._key, text.encode(), "sha256").hex()
+        text = f"AWS4-HMAC-SHA256\n{date}\n{moment.scope}\n{digest}"
+        signature = hmac.digest(moment.key, text.encode(), "sha256").hex()
         return (
             f"x-amz-date: {date}\r\nx-amz-content-sha256: {_NOTHING}\r\n{self._fields}"
-            f"authorization: AWS4-HMAC-SHA256 Credential={self._keys.access_key}/{self._scope}, "
+            f"authorization: AWS4-HMAC-SHA256 Credential={self._keys.access_key}/{moment.scope}, "
             f"SignedHeaders={self._names}, Signature={signature}\r\n"
         )
 
-    def _turn_to(self, second: int) -> None:
-        self._second = second
-        self._date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        day = self._date[:8]
-        if day != self._day:
-            self._day = day
-            self._scope = f"{day}/{self._region}/s3/aws4_request"
-            key = f"AWS4{self._keys.secret_key}".encode()
-            for part in self._scope.split("/"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._key = key
+    def _moment_at(self, second: int, before: "_Moment") -> "_Moment":
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        scope = f"{date[:8]}/{self._region}/s3/aws4_request"
+        if scope == before.scope:
+            return before._replace(second=second, date=date)
+        key = f"AWS4{self._keys.secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return _Moment(second, date, scope, key)
+
+
+class _Moment(NamedTuple):
+    """What a second's signatures have in common. Whole, since threads share it."""
+
+    second: int
+    date: str
+    scope: str
+    key: bytes
