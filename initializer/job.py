@@ -109,7 +109,10 @@ class _Job:
             notes = [Noted(state) for state in states]
             disk = DestinationsDisk(self._roots, notes, directories)
             foldings = [folding_of(directory) for directory in directories]
-            unpacking = self._unpacking(directories, disk)
+            # It asks of what was noted meanwhile, too.
+            unpacking = self._unpacking(
+                directories, DestinationsDisk(self._roots, states, directories)
+            )
             if unpacking:
                 held.callback(unpacking.close)
             surveyed = self._survey(

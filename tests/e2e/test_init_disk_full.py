@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 
 import pytest
 from pulls import MIB, Pull
@@ -37,20 +38,34 @@ def mixed(pull):
     return {f"d/{number}": os.urandom(MIB) for number in range(8)} | {"large": os.urandom(20 * MIB)}
 
 
-def bytes_fill(pull):
-    """Something else takes all room but that of a few pages; returns what is to be given back."""
-    told = os.statvfs(pull.dest)
-    with contextlib.suppress(OSError):  # init takes some of it meanwhile
-        (pull.dest / "other").write_bytes(bytes(told.f_bavail * told.f_frsize - 64 * 1024))
-    return [pull.dest / "other"]
+class Other:
+    """Something else that takes all room, or all names, at the moment that it is told to; it gives them back."""
 
+    def __init__(self, pull):
+        self._dest = pull.dest
+        self._files = []
+        self._is_done = threading.Event()
 
-def names_fill(pull):
-    """Something else takes all inodes."""
-    others = [pull.dest / f"other-{number}" for number in range(os.statvfs(pull.dest).f_favail)]
-    for other in others:
-        other.touch()
-    return others
+    def take_bytes(self, _request):
+        """But those of a few pages."""
+        told = os.statvfs(self._dest)
+        self._files = [self._dest / "other"]
+        with contextlib.suppress(OSError):  # init takes some of it meanwhile
+            self._files[0].write_bytes(bytes(told.f_bavail * told.f_frsize - 64 * 1024))
+        self._is_done.set()
+
+    def take_names(self, _request):
+        count = os.statvfs(self._dest).f_favail
+        self._files = [self._dest / f"other-{number}" for number in range(count)]
+        with contextlib.suppress(OSError):
+            for file in self._files:
+                file.touch()
+        self._is_done.set()
+
+    def give_back(self):
+        assert self._is_done.wait(30)
+        for file in self._files:
+            file.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("content", [small, large, mixed])
@@ -60,8 +75,8 @@ def test_a_disk_that_fills_up_in_the_middle(pull, proxy, content, workers):
     objects = content(pull)
     for key, body in objects.items():
         pull.bucket.put(key, body)
-    others = []
-    proxy.on(is_get, Call(lambda _: others.extend(bytes_fill(pull))), skip=1)
+    other = Other(pull)
+    proxy.on(is_get, Call(other.take_bytes), skip=1)
 
     finished = pull.run("--workers", workers)
 
@@ -71,8 +86,7 @@ def test_a_disk_that_fills_up_in_the_middle(pull, proxy, content, workers):
     sizes = {len(body) for body in objects.values()}
     assert any(f" of {size} bytes; " in message for size in sizes)
     assert message.endswith(" bytes are free")
-    for other in others:
-        other.unlink()
+    other.give_back()
     assert all(body == objects[key] for key, body in pull.files().items())
     assert pull.temporaries() == []
     assert {path.name for path in (pull.dest / ".lighterman").iterdir()} <= {
@@ -91,13 +105,12 @@ def test_a_disk_that_takes_no_more_files(pull, proxy):
     objects = {f"d/{number}": b"1" for number in range(20)}
     for key, body in objects.items():
         pull.bucket.put(key, body)
-    others = []
-    proxy.on(is_get, Call(lambda _: others.extend(names_fill(pull))), skip=2)
+    other = Other(pull)
+    proxy.on(is_get, Call(other.take_names), skip=2)
     finished = pull.run("--workers", "1")
     assert finished.code == 73
     assert finished.report["error"]["message"].startswith(f"no space left for {pull.dest}/d/")
-    for other in others:
-        other.unlink()
+    other.give_back()
     assert pull.temporaries() == []
     assert pull.run("--workers", "1").code == 0
     assert pull.files() == objects
