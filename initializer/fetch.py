@@ -111,6 +111,7 @@ class Fetcher:
                 and _may_pass(error)
                 and not isinstance(error, SourceChangedError)
             )
+            self._note_placed()  # where the disk was full before, there may be room by now
             if isinstance(error, LightermanError) and error.key:
                 self.tally.failed(error.key, error.kind, error.message)
             raise error
@@ -322,7 +323,8 @@ class Fetcher:
     def _note_placed(self) -> None:
         for state, placed in zip(self._states, self._placed, strict=True):
             rows = [placed.popleft() for _ in range(len(placed))]
-            state.note_placed(rows)
+            if not state.note_placed(rows):
+                placed.extendleft(reversed(rows))
 
     def _give_up(self, *, keep_large: bool) -> None:
         for large in list(self._large.values()):

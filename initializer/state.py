@@ -51,7 +51,7 @@ class Notes(Protocol):
     """Where a sidecar looks for what came, if one will."""
 
     def half(self, path: str) -> Half | None: ...
-    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None: ...
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> bool: ...
     def note_half(self, path: str, half: Half) -> None: ...
     def forget_half(self, path: str) -> None: ...
 
@@ -64,8 +64,9 @@ class NoNotes:
     def half(self, path: str) -> Half | None:  # noqa: ARG002  # as in Notes
         return None
 
-    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> bool:  # noqa: ARG002  # as in Notes
         """It is in its place, and that is all."""
+        return True
 
     def note_half(self, path: str, half: Half) -> None:
         """Nobody would go on with it."""
@@ -85,7 +86,7 @@ class State:
         self.directory = state_directory
         self._path = f"{state_directory}/init.sqlite3"
         self._database: sqlite3.Connection | None = None
-        self._is_lost = False
+        self._is_lost = self._is_full = False
         self._turn = threading.Lock()
         self._is_new = not os.path.exists(self._path)
         if os.path.islink(self._path):  # not ours: it could lead anywhere
@@ -129,13 +130,14 @@ class State:
             return []
         return [os.fsdecode(row[0]) for row in self._do("select path from ranges", ())]
 
-    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> None:
-        """Files that are whole and in their place."""
+    def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> bool:
+        """Files that are whole and in their place. False when the disk is full: to be said again later."""
         encoded = [(self.relative(path), *placed) for path, placed in rows]
-        if encoded:
-            self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
-        if self.handover is not None:
-            self.handover.flush()
+        if not encoded:
+            return True
+        self._is_full = False
+        self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
+        return not self._is_full
 
     def note_half(self, path: str, half: Half) -> None:
         """How far the large file at ``path`` came."""
@@ -178,7 +180,10 @@ class State:
                     return []
                 return database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            # A full disk, a file that isn't a database, a filesystem that lies: go on without notes.
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                self._is_full = True  # what was noted before is as it was
+                return []
+            # A file that isn't a database, a filesystem that lies: go on without notes.
             get_logger().warning("init.state_lost", path=self._path, error=str(error))
             self._lose()
             return []
@@ -193,10 +198,14 @@ class State:
         database = sqlite3.connect(
             f"file:{quote(self._path)}?vfs=unix-none", uri=True, check_same_thread=False
         )
+        try:
+            database.execute("pragma synchronous = off")
+            database.execute("pragma journal_mode = truncate")
+            database.executescript(_SCHEMA)
+        except sqlite3.Error:
+            database.close()
+            raise
         self._database = database
-        database.execute("pragma synchronous = off")
-        database.execute("pragma journal_mode = truncate")
-        database.executescript(_SCHEMA)
         self._is_new = False
         return database
 

@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_in_the_middle(pull, proxy, content, workers):
 
     again = pull.run("--workers", workers)
 
-    assert again.code == 0
+    assert again.code == 0, again.stderr
     assert pull.files() == objects
     assert pull.temporaries() == []
 

@@ -91,16 +91,16 @@ class Destination:
         names = [f"{path.parent.name}/{path.name}" for path in self._tree.glob("*/*.txt")]
         return {name: self._writing(name) for name in names if name.encode() in notes}
 
-    def noted_ranges(self):
-        """How many ranges of the large file the notes tell of; none while they are being written."""
+    def noted_starts(self):
+        """Where the ranges of the large file begin that the notes tell of; none while they are being written."""
         query = "select done from ranges where path = ?"
         notes = f"file:{self.path}/.lighterman/init.sqlite3?mode=ro&vfs=unix-none"
         try:
             with contextlib.closing(sqlite3.connect(notes, uri=True)) as database:
                 row = database.execute(query, (LARGE.encode(),)).fetchone()
         except sqlite3.Error:
-            return 0
-        return sum(row[0]) if row else 0
+            return set()
+        return {at * RANGE_BYTES for at, is_done in enumerate(row[0]) if is_done} if row else set()
 
     def temporaries(self):
         return list(self.path.rglob(".lighterman-*.tmp"))
@@ -215,10 +215,10 @@ class Lives:
         running = self.start()
 
         def came():
-            return [one for one in self._proxy.seen(is_of_large) if one.is_answered]
+            return {start_of(one) for one in self._proxy.seen(is_of_large) if one.is_answered}
 
         eventually(lambda: len(came()) == QUICK_RANGES)
-        eventually(lambda: self.destination.noted_ranges() >= QUICK_RANGES)
+        eventually(lambda: came() <= self.destination.noted_starts())
         return self.kill(running)
 
 

@@ -94,3 +94,16 @@ def test_a_planted_symlink_is_not_written_through(opened, tmp_path):
     opened().note_placed([(f"{opened.root}/a", Placed(3, "e", 1))])
     assert not outside.exists()
     assert opened().placed(f"{opened.root}/a") == Placed(3, "e", 1)
+
+
+def test_a_full_disk_loses_no_notes(opened):
+    """What was noted before stays, and what couldn't be is said again."""
+    state = opened()
+    assert state.note_placed([(f"{opened.root}/a", Placed(3, "e", 1))])
+    state._do("pragma max_page_count = 1", ())
+    more = [(f"{opened.root}/{number}", Placed(3, "e" * 50, 1)) for number in range(1000)]
+    assert not state.note_placed(more)
+    assert state.placed(f"{opened.root}/a") == Placed(3, "e", 1)
+    state._do("pragma max_page_count = 1000000", ())
+    assert state.note_placed(more)
+    assert opened().placed(f"{opened.root}/999") == Placed(3, "e" * 50, 1)
