@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lighterman.jobspec import Shard as WrittenShard
 
 ARTIFACTS: Final = "/lighterman/artifacts"
-WORKERS: Final = 128
-"""At most; how many are at work follows from how long a request takes."""
+WORKERS: Final = 256
+"""Requests at once, at most; how many there are follows from what more of them bring."""
 
 
 def configure(flags: Flags) -> None:
