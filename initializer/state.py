@@ -132,6 +132,8 @@ class State:
 
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> bool:
         """Files that are whole and in their place. False when the disk is full: to be said again later."""
+        if self.handover is not None:
+            self.handover.flush()
         encoded = [(self.relative(path), *placed) for path, placed in rows]
         if not encoded:
             return True
