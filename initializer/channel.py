@@ -20,7 +20,10 @@ class Channel:
         """Begin to connect. ``ConnectionFailedError`` where that fails at once."""
         self._way = way
         self._tls: ssl.SSLSocket | None = None
-        self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:  # no descriptor left
+            raise ConnectionFailedError(*error.args) from error
         self.descriptor = self._socket.fileno()
         self.is_open = False
         self.is_plain = way.tls is None
@@ -39,15 +42,18 @@ class Channel:
     def open_further(self) -> None:
         """Go on with opening. ``ConnectionFailedError``."""
         if self._tls is None:
-            error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                raise ConnectionFailedError(error, "no connection")
+            failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failed:
+                raise ConnectionFailedError(failed, "no connection")
             if self._way.tls is None:
                 self.is_open, self.wants_write = True, False
                 return
-            self._tls = self._way.tls.wrap_socket(
-                self._socket, server_hostname=self._way.host, do_handshake_on_connect=False
-            )
+            try:
+                self._tls = self._way.tls.wrap_socket(
+                    self._socket, server_hostname=self._way.host, do_handshake_on_connect=False
+                )
+            except OSError as error:  # reset meanwhile
+                raise ConnectionFailedError(*error.args) from error
             self._socket = self._tls
         self._shake_hands(self._tls)
 

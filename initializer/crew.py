@@ -15,8 +15,8 @@ FIRST_WORKERS: Final = 16
 MOST_WORKERS: Final = 128
 """Threads: what is beyond brings little, and each takes memory (measured: 0.4 MiB)."""
 FIRST_SUPPLIED: Final = 4
-"""Ranges of large files at once: four of them fill a local store's 1.5 GB/s, more only cost switches."""
-MOST_SUPPLIED: Final = 32
+"""Ranges of large files, and files that the lane left, at once: four ranges fill a local store's 1.5 GB/s, more only cost switches."""
+MOST_SUPPLIED: Final = 64
 """What each takes of memory is the budget's to give; more never paid."""
 TICK_SECONDS: Final = 0.025
 WORTH_MORE_WORKERS_SECONDS: Final = 0.004
@@ -117,13 +117,18 @@ class Crew:
         some workers are still stuck in a request ``HALT_SECONDS`` after the work was given up.
         """
         self._hire(min(FIRST_WORKERS, self._most_workers, max(1, works_hint)))
-        while not self._clock.wait(TICK_SECONDS, self._over):
-            if self._stop.is_set() or self.error is not None:
-                self._halt()
-                break
-            tick()
-            self._hire_if_worthwhile()
-            self._hire_for_supplies()
+        try:
+            while not self._clock.wait(TICK_SECONDS, self._over):
+                if self._stop.is_set() or self.error is not None:
+                    self._halt()
+                    break
+                tick()
+                self._hire_if_worthwhile()
+                self._hire_for_supplies()
+        except BaseException:  # nobody works on while whoever called cleans up
+            self._halt()
+            self._clock.wait(HALT_SECONDS, self._over)
+            raise
         return self._clock.wait(HALT_SECONDS, self._over)
 
     def _halt(self) -> None:
@@ -132,13 +137,22 @@ class Crew:
             self._changed.notify_all()
 
     def _hire(self, count: int) -> None:
-        with self._changed:
-            if self._over.is_set():
-                return
-            self._workers += count
         for _ in range(count):
+            with self._changed:
+                if self._over.is_set():
+                    return
+                self._workers += 1
             self._hired += 1
-            threading.Thread(target=self._work, name=f"init-{self._hired}", daemon=True).start()
+            thread = threading.Thread(target=self._work, name=f"init-{self._hired}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads are to be had
+                with self._changed:
+                    self._workers -= 1
+                if not self._workers:
+                    raise
+                self._most_workers = self._hired = self._hired - 1
+                return
 
     def _hire_for_supplies(self) -> None:
         now = self._clock.monotonic()

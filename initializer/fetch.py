@@ -97,7 +97,7 @@ class Fetcher:
         line = Line(self, actions, workers)
         crew = self._crew = line.crew = Crew(line, workers, self.clock, self._stop)
         is_straight = any(source.store.straight() is not None for source in self._sources)
-        have_ended = crew.run(self._tick, min(files, FEW_WORKERS) if is_straight else files)
+        have_ended = crew.run(self._tick, FEW_WORKERS if is_straight else files)
         self._note_placed()
         error = crew.error
         if self._stop.is_set() and (error is None or _may_pass(error)) and not crew.is_done:
@@ -343,6 +343,6 @@ def _reading(source: Source) -> Reading | None:
         return None
     try:
         addresses = straight.way.addresses()
-    except OSError:  # whoever fetches from it says what this means
+    except (OSError, UnicodeError):  # whoever fetches from it says what this means
         return None
     return Reading(straight, addresses, source.pace)

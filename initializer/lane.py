@@ -5,6 +5,7 @@ its bytes come, and a rename. What isn't the usual answer is left to the threads
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
@@ -158,7 +159,7 @@ class Lane:
                 self._growth.look(now, waited_seconds)
                 if now - looked_at >= LOOK_SECONDS:
                     looked_at = now
-                    self._cut_stalled(now)
+                    self._cut_stalled(waited_until)
         finally:
             self._close()
 
@@ -175,8 +176,11 @@ class Lane:
                 return
             reading = self._readings[item.store]
             request = self._request(item, reading) if reading is not None else None
-            if reading is None or request is None:
+            if reading is None:
                 self._leave(item)
+                continue
+            if request is None:
+                self._left(item)
                 continue
             slowdowns_seen = reading.pace.enter_now()
             if slowdowns_seen is None:
@@ -380,14 +384,18 @@ class Lane:
         if incoming in idle:
             idle.remove(incoming)
         if self._all.pop(incoming.channel.descriptor, None) is not None:
-            self._poll.unregister(incoming.channel.descriptor)
+            with contextlib.suppress(OSError):  # a handshake that failed may have closed it
+                self._poll.unregister(incoming.channel.descriptor)
             incoming.channel.close()
 
     def _close(self) -> None:
+        """What isn't there yet is another's, also when that one was told to stop: it isn't done."""
         for incoming in list(self._all.values()):
+            item = incoming.item
             self._give_back(incoming)
             self._drop(incoming)
-        self._poll.close()
-        if not self._is_halted():
-            for item in self._again:
+            if item is not None:
                 self._leave(item)
+        self._poll.close()
+        for item in self._again:
+            self._leave(item)

@@ -67,6 +67,8 @@ class LargeFile:
                 self._reset(half.done[:-1] + b"\0")
                 self._synced = half.synced[:-1] + b"\0"
             else:
+                if half is not None:  # of a file that is gone: no other's holes are its bytes
+                    self._fetcher.state(item).forget_half(item.path)
                 self._descriptor = place.create(self._temporary)
                 self._fetcher.require_inside(item, self._descriptor)
                 # Its size without its blocks: the space was checked, and reserving costs as much
@@ -131,8 +133,8 @@ class LargeFile:
         if descriptor >= 0 and not self._under_way:
             os.close(descriptor)
         if not is_kept:
-            place.discard(self._temporary)
             self._fetcher.state(self._item).forget_half(self._item.path)
+            place.discard(self._temporary)
 
     def _is_of(self, half: Half) -> bool:
         item = self._item

@@ -9,7 +9,9 @@ import resource
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from initializer.crew import MOST_WORKERS
 from initializer.lane import FILE_BYTES, Lane, Reading
+from initializer.large import RANGE_BYTES
 from initializer.plan import Fetch, MakeDirectory
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 MOST_LEFT: Final = 16
 """So many files may wait for the crew before the lane waits too: a plan is longer than memory."""
 
-_OTHER_DESCRIPTORS: Final = 128
+_OTHER_DESCRIPTORS: Final = 64
 
 
 class Line:
@@ -35,7 +37,8 @@ class Line:
         self._fetcher = fetcher
         self._actions = actions
         self._most = most
-        self._is_lane_open: bool | None = None
+        # The lane has a thread of its own; what it leaves needs another.
+        self._is_lane_open: bool | None = None if most > 1 else False
         self.is_over = False
 
     def next(self) -> Work | None:
@@ -57,7 +60,12 @@ class Line:
 
     def leave(self, item: Fetch) -> None:
         """To be fetched by one of the crew's threads."""
-        self.crew.supply(_One(partial(self._fetcher.fetch, item)))
+        self.crew.supply(_One(partial(self._fetch_left, item)))
+
+    def _fetch_left(self, item: Fetch) -> None:
+        self._fetcher.fetch(item)
+        if item.size_bytes <= RANGE_BYTES:  # else its ranges tell of themselves
+            self.crew.brought(item.size_bytes)
 
     def _down_the_lane(self) -> None:
         try:
@@ -100,9 +108,9 @@ class _Small:
 
 
 def _most_connections() -> int:
-    """Each connection has a descriptor, and one for its file; some are for the rest of the process."""
+    """Each connection has a descriptor, and one for its file; so has each thread, and the process some."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - _OTHER_DESCRIPTORS) // 2)
+    return max(1, (soft - 2 * MOST_WORKERS - _OTHER_DESCRIPTORS) // 2)
 
 
 class _One:

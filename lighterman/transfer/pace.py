@@ -20,7 +20,7 @@ class Pace:
             raise ValueError("a pace of less than one request at once never ends")
         self.most = most
         self._width = float(most)
-        self._running = 0
+        self._running = self._waiting = 0
         self._narrowings = 0
         self._changed = threading.Condition()
 
@@ -37,7 +37,11 @@ class Pace:
         A ``SlowDownError`` that passes through narrows the gate, an end without error widens it.
         """
         with self._changed:
-            self._changed.wait_for(self._has_room)
+            self._waiting += 1
+            try:
+                self._changed.wait_for(self._has_room)
+            finally:
+                self._waiting -= 1
             self._running += 1
             narrowings_seen = self._narrowings
         slowed_down = went_well = False
@@ -53,8 +57,8 @@ class Pace:
     def enter_now(self) -> int | None:
         """Take one of the places, if one is free, until ``leave``, which wants the number that this returns."""
         with self._changed:
-            if not self._has_room():
-                return None
+            if self._waiting or not self._has_room():
+                return None  # those who wait come first
             self._running += 1
             return self._narrowings
 

@@ -262,3 +262,27 @@ def test_two_inits_on_one_destination_dont_mix(pull, proxy):
     )
     assert first.finish().code == 0
     assert pull.files() == {"a": b"1"}
+
+
+def test_told_to_stop_among_the_last_files_it_is_not_done(pull, proxy):
+    """75: files that were on their way aren't there."""
+    for number in range(3):
+        pull.bucket.put(f"{number}", b"1")
+    proxy.on(is_get, Stall(), times=None)
+    running = pull.start()
+    proxy.wait_for(is_get, 3)
+    running.signal(signal.SIGTERM)
+    assert running.finish(seconds=20).code == 75
+    assert (pull.files(), pull.temporaries()) == ({}, [])
+    proxy.forget()
+    assert pull.run().code == 0
+    assert len(pull.files()) == 3
+
+
+def test_one_worker_is_enough(pull):
+    """Of files of every size, and more of each than may wait."""
+    bodies = {f"{number:02}": b"1" * (number % 2 * 2 * MIB + 1) for number in range(40)}
+    for key, body in bodies.items():
+        pull.bucket.put(key, body)
+    assert pull.run("--workers", "1").code == 0
+    assert pull.files() == bodies

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import pytest
 
+from initializer.crew import Crew
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry
 from initializer.fetch import Fetcher
-from initializer.large import RANGE_BYTES
+from initializer.large import RANGE_BYTES, LargeFile
 from initializer.plan import Fetch
 from initializer.source import Source
-from initializer.state import State
+from initializer.state import Half, State
 from initializer.survey import Declared, Survey
 from initializer.verify import Checksums
 from lighterman.clock import SystemClock
@@ -61,6 +62,15 @@ class Backwards(VolumeStore):
             yield page[::-1]
 
 
+class NoWorks:
+    """A line of nothing."""
+
+    is_over = True
+
+    def next(self):
+        return None
+
+
 class Hasty(SystemClock):
     """A clock on which ten seconds pass between two looks."""
 
@@ -89,7 +99,10 @@ class Desk:
         self.opened.append(self)
 
     def fetch(self, *items):
-        fetcher = Fetcher(
+        self.fetcher().run(iter(items), len(items), 4)
+
+    def fetcher(self):
+        return Fetcher(
             [self.source],
             [self.state],
             budget=Budget(64 * 1024 * 1024),
@@ -98,7 +111,6 @@ class Desk:
             clock=self.clock,
             stop=self.stop,
         )
-        fetcher.run(iter(items), len(items), 4)
 
     def item(self, key, etag=None):
         told = self.source.store.stat(key)
@@ -196,12 +208,23 @@ def test_the_progress_of_large_files_is_noted_while_they_come(tmp_path, source):
     assert desk.state.halves() == []
 
 
+def test_a_note_of_a_file_that_is_gone_is_gone_with_it(tmp_path, source):
+    """A run that is killed before its own first note must leave none that vouches for its holes."""
+    desk = Desk(tmp_path, VolumeStore(str(source), "volume"))
+    item = desk.item("large")
+    desk.state.note_half(
+        item.path, Half(item.size_bytes, item.etag, RANGE_BYTES, b"\1\1\1\1", b"\1\1\1\1")
+    )
+    large = LargeFile(item, desk.fetcher())
+    large.begin(Crew(NoWorks(), 1, desk.clock, desk.stop))
+    assert desk.state.half(item.path) is None
+    large.give_up(keep=False)
+
+
 def test_a_half_whose_file_is_gone_is_begun_anew(tmp_path, source):
     """A note without its file vouches for nothing."""
     desk = Desk(tmp_path, VolumeStore(str(source), "volume"))
     item = desk.item("large")
-    from initializer.state import Half
-
     desk.state.note_half(
         item.path, Half(item.size_bytes, item.etag, RANGE_BYTES, b"\1\1\1\1", b"\1\1\1\1")
     )

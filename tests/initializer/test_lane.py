@@ -333,7 +333,7 @@ def test_nobody_there_leaves_all_to_others(quay):
 
 
 def test_told_to_stop_it_leaves_nothing_behind(quay):
-    """Not even under a temporary name; what wasn't fetched isn't left to anybody either."""
+    """Not even under a temporary name; what it didn't fetch is left, so that nobody takes it for done."""
     quay.server.answers["a"] = deque([[usual()[0][:-3]]])
 
     def is_halted():
@@ -341,7 +341,7 @@ def test_told_to_stop_it_leaves_nothing_behind(quay):
 
     quay.is_halted = is_halted
     quay.run(quay.item("a"))
-    assert (quay.files(), quay.left) == ({}, [])
+    assert (quay.files(), quay.left) == ({}, ["a"])
 
 
 def test_a_disk_that_takes_nothing_ends_it(quay):

@@ -82,3 +82,36 @@ def test_a_gate_without_places_is_refused():
     """A width of nothing would never end."""
     with pytest.raises(ValueError, match="less than one"):
         Pace(0)
+
+
+def test_who_does_not_wait_lets_those_pass_who_do():
+    """A loop that takes places without waiting doesn't starve threads."""
+    pace = Pace(1)
+    entered = pace.enter_now()
+    assert pace.enter_now() is None
+    waits, got = threading.Event(), threading.Event()
+    has_room = pace._has_room
+
+    def looked():
+        waits.set()
+        return has_room()
+
+    pace._has_room = looked
+
+    def wait_for_it():
+        with pace.slot():
+            got.set()
+
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    assert waits.wait(30)
+    with pace._changed:  # the thread waits by now: it let go of the lock
+        pace._running -= 1
+        assert pace._waiting == 1
+    assert pace.enter_now() is None
+    with pace._changed:
+        pace._running += 1
+    pace.leave(entered)
+    assert got.wait(30)
+    thread.join()
+    assert pace.enter_now() is not None
