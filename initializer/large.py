@@ -64,8 +64,9 @@ class LargeFile:
                 self._fetcher.require_inside(item, self._descriptor)
             if half is not None and self._descriptor >= 0:
                 # One range is always brought: with it come the mode and the time.
-                self._reset(half.done[:-1] + b"\0")
-                self._synced = half.synced[:-1] + b"\0"
+                with self._lock:
+                    self._reset(half.done[:-1] + b"\0")
+                    self._synced = half.synced[:-1] + b"\0"
             else:
                 if half is not None:  # of a file that is gone: no other's holes are its bytes
                     self._fetcher.state(item).forget_half(item.path)
@@ -185,7 +186,11 @@ class LargeFile:
             self._changed = self._changed or changed
             self._done[index] = not changed
         if sums is not None and not self._changed:
-            sums.keep(index, total)
+            try:
+                sums.keep(index, total)
+            except OSError as error:
+                self._end_range()
+                raise place.cannot_write(self.path, error, item.size_bytes) from error
         if self._end_range():
             self._conclude()
 

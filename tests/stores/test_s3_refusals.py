@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -54,13 +55,16 @@ def test_a_clock_that_is_off_is_told(s3_bucket, proxy, opened, files, engine):
 
 
 @pytest.mark.ceph
-@pytest.mark.parametrize("engine", ["list", "stat", "begin"])
+@pytest.mark.parametrize("engine", ["list", "stat", "read", "begin"])
 def test_a_server_that_checks_the_clock_is_understood(
     rgw_bucket, opened, files, monkeypatch, engine
 ):
-    """Clock skew, as a real store sees it: the signer's clock runs an hour behind."""
+    """Clock skew, as a real store sees it: the signers' clocks run an hour behind."""
     behind = datetime.now(UTC) - timedelta(hours=1)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: behind)
+    for module in ("wire", "straight"):
+        clock = SimpleNamespace(time=behind.timestamp)
+        monkeypatch.setattr(f"lighterman.stores.s3.{module}.time", clock)
     store = opened(rgw_bucket.connection())
 
     with pytest.raises(CredentialsError, match=SKEWED) as caught:
