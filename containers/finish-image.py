@@ -30,7 +30,7 @@ LEXERS = {"__init__.py", "_mapping.py"}
 
 
 def leave_out_data(site_packages: Path) -> None:
-    """The descriptions of 400 other AWS services, and of programming languages."""
+    """The descriptions of 400 other AWS services, and of programming languages; zstandard for other Pythons."""
     for data in (site_packages / "botocore" / "data", site_packages / "boto3" / "data"):
         for service in data.iterdir():
             if service.is_dir() and service.name not in SERVICES:
@@ -39,6 +39,9 @@ def leave_out_data(site_packages: Path) -> None:
     for lexer in (site_packages / "pygments" / "lexers").glob("*.py"):
         if lexer.name not in LEXERS:
             lexer.unlink()
+
+    for backend in (site_packages / "zstandard").glob("*cffi*"):
+        backend.unlink()
 
 
 def import_what_is_used() -> None:

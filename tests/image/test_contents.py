@@ -8,7 +8,7 @@ from pods import podman
 
 pytestmark = pytest.mark.image
 
-MOST_BYTES_ON_THE_BASE = 95_000_000
+MOST_BYTES_ON_THE_BASE = 105_000_000
 UNWANTED_MODULES = ("pip", "setuptools", "wheel", "ensurepip")
 UNWANTED_PROGRAMS = ("pip", "pip3", "cc", "gcc", "g++", "clang", "ld", "make")
 STARTED = """
@@ -23,7 +23,7 @@ import google.cloud.storage, google.oauth2.service_account, azure.storage.blob, 
 
 
 def test_the_image_adds_little_to_its_base(image, capsys):
-    """Its layers over the base stay under 95 MB with all clouds; the sizes are printed."""
+    """Its layers over the base stay under 105 MB with all clouds; the sizes are printed."""
     layers = json.loads(podman("history", "--format", "json", image))
     steps = [layer["CreatedBy"] for layer in layers]
     first_own = max(number for number, step in enumerate(steps) if "ENV PATH=/opt" in step)
