@@ -257,7 +257,7 @@ class Fetcher:
     def _counted_again(self, item: Fetch) -> Fetch:
         changed = self.anew(item)
         get_logger().info("init.source_changed", key=item.key)
-        self.tally.planned(0, changed.size_bytes)
+        self.tally.planned(0, changed.size_bytes - item.size_bytes)
         return changed
 
     def _begin_large(self, item: Fetch) -> None:
@@ -303,6 +303,7 @@ class Fetcher:
             self.tally.carried(item.size_bytes)
             if expected is None or found != expected:
                 if expected is not None and self.must_match(item):
+                    self.tally.planned(0, item.size_bytes)
                     continue
                 return attributes, False
             return attributes, True

@@ -175,10 +175,10 @@ class Lane:
             if item is None:
                 return
             reading = self._readings[item.store]
-            request = self._request(item, reading) if reading is not None else None
             if reading is None:
                 self._leave(item)
                 continue
+            request = self._request(item, reading)
             if request is None:
                 self._left(item)
                 continue

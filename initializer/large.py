@@ -77,9 +77,7 @@ class LargeFile:
                 os.ftruncate(self._descriptor, item.size_bytes)
         except OSError as error:
             raise place.cannot_write(item.path, error, item.size_bytes) from error
-        there_bytes = sum(
-            self._window(index).size_bytes for index, done in enumerate(self._done) if done
-        )
+        there_bytes = self._there_bytes()
         if there_bytes:
             self._fetcher.tally.planned(0, -there_bytes)
             get_logger().info("init.file_resumed", key=item.key, size_bytes=there_bytes)
@@ -102,7 +100,7 @@ class LargeFile:
     def save(self, *, sync: bool = True) -> bool:
         """
         Note how far it came; with ``sync``, once that is on the disk, so that it also outlives the machine.
-        False when there is nothing worth a note.
+        False when there is nothing worth a note, or no room for one.
         """
         with self._noting:
             with self._lock:
@@ -112,17 +110,17 @@ class LargeFile:
                 if done == (self._synced if sync else self._noted):
                     return True
                 descriptor = os.dup(self._descriptor)
+            synced = self._synced
             try:
                 if sync:
                     os.fdatasync(descriptor)
-                    self._synced = done
+                    synced = done
             finally:
                 os.close(descriptor)
-            self._noted = done
-            half = Half(
-                item.size_bytes, item.etag, RANGE_BYTES, done, self._synced or bytes(len(done))
-            )
-            self._fetcher.state(item).note_half(item.path, half)
+            half = Half(item.size_bytes, item.etag, RANGE_BYTES, done, synced or bytes(len(done)))
+            if not self._fetcher.state(item).note_half(item.path, half):
+                return False
+            self._noted, self._synced = done, synced
             return True
 
     def give_up(self, *, keep: bool) -> None:
@@ -158,6 +156,9 @@ class LargeFile:
     def _window(self, index: int) -> Window:
         at = index * RANGE_BYTES
         return Window(self._descriptor, at, max(0, min(RANGE_BYTES, self._item.size_bytes - at)))
+
+    def _there_bytes(self) -> int:
+        return sum(self._window(index).size_bytes for index, done in enumerate(self._done) if done)
 
     def _bring(self, index: int) -> None:
         window, item = self._window(index), self._item
@@ -224,7 +225,8 @@ class LargeFile:
 
     def _begin_anew(self, item: Fetch) -> None:
         get_logger().info("init.source_changed", key=item.key)
-        self._fetcher.tally.planned(0, item.size_bytes)
+        never_came_bytes = self._item.size_bytes - self._there_bytes()
+        self._fetcher.tally.planned(0, item.size_bytes - never_came_bytes)
         self._beginnings += 1
         with self._noting:
             self._fetcher.state(item).forget_half(item.path)

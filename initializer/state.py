@@ -52,7 +52,7 @@ class Notes(Protocol):
 
     def half(self, path: str) -> Half | None: ...
     def note_placed(self, rows: Iterable[tuple[str, Placed]]) -> bool: ...
-    def note_half(self, path: str, half: Half) -> None: ...
+    def note_half(self, path: str, half: Half) -> bool: ...
     def forget_half(self, path: str) -> None: ...
 
 
@@ -68,8 +68,9 @@ class NoNotes:
         """It is in its place, and that is all."""
         return True
 
-    def note_half(self, path: str, half: Half) -> None:
+    def note_half(self, path: str, half: Half) -> bool:  # noqa: ARG002  # as in Notes
         """Nobody would go on with it."""
+        return True
 
     def forget_half(self, path: str) -> None:
         """There is none."""
@@ -135,16 +136,14 @@ class State:
         if self.handover is not None:
             self.handover.flush()
         encoded = [(self.relative(path), *placed) for path, placed in rows]
-        if not encoded:
-            return True
-        self._is_full = False
-        self._do("insert or replace into placed values (?, ?, ?, ?)", encoded, many=True)
-        return not self._is_full
+        return not encoded or self._noted(
+            "insert or replace into placed values (?, ?, ?, ?)", encoded
+        )
 
-    def note_half(self, path: str, half: Half) -> None:
-        """How far the large file at ``path`` came."""
+    def note_half(self, path: str, half: Half) -> bool:
+        """How far the large file at ``path`` came. False when the disk is full: to be said again later."""
         row = (self.relative(path), *half, _boot())
-        self._do("insert or replace into ranges values (?, ?, ?, ?, ?, ?, ?)", row)
+        return self._noted("insert or replace into ranges values (?, ?, ?, ?, ?, ?, ?)", [row])
 
     def forget_half(self, path: str) -> None:
         """The large file at ``path`` is whole, or begins anew."""
@@ -164,6 +163,13 @@ class State:
             return None
         rows = self._do(query, (self.relative(path),))
         return rows[0] if rows else None
+
+    def _noted(self, statement: str, rows: Sequence[Any]) -> bool:
+        with self._turn:
+            self._is_full = False
+            if not self._is_lost:
+                self._done(statement, rows, many=True)
+            return not self._is_full
 
     def _do(
         self, statement: str, values: Sequence[Any], *, many: bool = False

@@ -190,10 +190,11 @@ def test_the_progress_of_large_files_is_noted_while_they_come(tmp_path, source):
     note = desk.state.note_half
 
     def note_and_tell(path, half):
-        note(path, half)
+        is_noted = note(path, half)
         seen.append(half.done)
         if half.done == b"\1\0\1\1":
             noted.set()
+        return is_noted
 
     desk.state.note_half = note_and_tell
     with pytest.raises(TransientError):
@@ -206,6 +207,45 @@ def test_the_progress_of_large_files_is_noted_while_they_come(tmp_path, source):
     assert (tmp_path / "dest" / "large").read_bytes() == (source / "large").read_bytes()
     assert desk.tally.totals().bytes - before == RANGE_BYTES + 1
     assert desk.state.halves() == []
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_what_comes_twice_is_planned_twice(tmp_path, source, name):
+    """Progress ends at all that was planned, also where an object changed, or was damaged on the way."""
+
+    class Damaged(Tagged):
+        def read_into(self, key, window, *, at, etag, digest=None):
+            attributes = super().read_into(key, window, at=at, etag=etag, digest=digest)
+            if not self.has_failed:
+                self.has_failed = True
+                os.pwrite(window.descriptor, b"?", window.start)
+                if digest is not None:
+                    digest.update(b"?")
+            return attributes
+
+    store = Damaged(source, is_md5=True)
+    store.has_failed = False
+    desk = Desk(tmp_path, store)
+    item = desk.item(name)
+    desk.tally.planned(1, item.size_bytes)
+    desk.fetch(item)
+    assert (tmp_path / "dest" / name).read_bytes() == (source / name).read_bytes()
+    totals = desk.tally.totals()
+    assert totals.planned_bytes == totals.bytes == 2 * item.size_bytes
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_an_object_that_changed_is_planned_as_it_is_now(tmp_path, source, name):
+    """What of the old one never came isn't waited for."""
+    store = VolumeStore(str(source), "volume")
+    desk = Desk(tmp_path, store)
+    item = desk.item(name)
+    (source / name).write_bytes(b"another, and longer than it was" * (1 << 20))
+    desk.tally.planned(1, item.size_bytes)
+    desk.fetch(item)
+    assert (tmp_path / "dest" / name).read_bytes() == (source / name).read_bytes()
+    totals = desk.tally.totals()
+    assert totals.planned_bytes == totals.bytes
 
 
 def test_a_note_of_a_file_that_is_gone_is_gone_with_it(tmp_path, source):

@@ -1,96 +1,23 @@
 """A node's cache: what is whole comes out of it as it went in; whatever else lies there is dropped, or left alone."""
 
-import errno
 import io
 import json
 import os
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from cache_desk import ATTRIBUTES, MIB, Desk
 from program import REPOSITORY
 
-from initializer.cache import copying, node
+from initializer.cache import node
 from initializer.cache.locks import lease_of
-from initializer.cache.node import open_cache
 from initializer.cache.record import name_of
-from initializer.entries import CacheSetting
-from initializer.plan import Fetch
 from lighterman import log
-from lighterman.clock import SystemClock
 from lighterman.errors import CannotWriteError
-from lighterman.stores.contract import Attributes
 
-MIB = 1024 * 1024
-ATTRIBUTES = Attributes(mode=0o640, mtime_ns=1_234_567_890_123_456_789)
 SIZES = [0, 1, node.SMALL_BYTES, node.SMALL_BYTES + 1, 3 * MIB + 7]
-
-
-class Desk:
-    """A cache, and files that go into it and come out."""
-
-    def __init__(self, directory, size_bytes=64 * MIB):
-        self.directory = Path(directory)
-        self.path = self.directory / "cache"
-        self.size_bytes = size_bytes
-        self.opened = []
-        self.cache = self.open()
-
-    def open(self, **how):
-        cache = open_cache(CacheSetting(str(self.path), self.size_bytes), SystemClock(), **how)
-        if cache is not None:
-            self.opened.append(cache)
-        return cache
-
-    def item(self, content, key="k"):
-        return Fetch(str(self.directory / "out"), 0, 0, key, len(content), "e", 1.0)
-
-    def name(self, content, key="k"):
-        return name_of("s", key, "e", len(content))
-
-    def file(self, content):
-        path = self.directory / f"in-{len(content)}"
-        path.write_bytes(content)
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-
-    def keep(self, content, key="k", *, checksum=None, reserved_bytes=0):
-        descriptor = self.file(content)
-        self.cache.keep(
-            self.name(content, key),
-            self.item(content, key),
-            descriptor,
-            ATTRIBUTES,
-            checksum,
-            reserved_bytes=reserved_bytes,
-        )
-        os.close(descriptor)
-
-    def entry(self, content, key="k"):
-        name = self.name(content, key)
-        return self.path / f"uid-{os.geteuid()}" / name[:2] / name[2:]
-
-    def take(self, content, key="k", cache=None):
-        """What comes out, or None; whether into an empty file or not."""
-        cache = cache or self.cache
-        entry = cache.find(self.name(content, key), len(content))
-        if entry is None:
-            return None
-        out = self.directory / "out"
-        out.unlink(missing_ok=True)
-        descriptor = os.open(out, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        try:
-            if not cache.copy_out(entry, self.item(content, key), descriptor):
-                return None
-            return out.read_bytes()
-        finally:
-            os.close(descriptor)
-            os.close(entry.descriptor)
-
-    def close(self):
-        while self.opened:
-            self.opened.pop().close()
 
 
 @pytest.fixture
@@ -446,77 +373,3 @@ if os.geteuid() == 0:
         desk.close()
         assert desk.open() is None
         assert reasons(said, "init.cache_not_used") == [f"uid {OTHER} owns it"]
-
-
-# Shared extents: on a real filesystem that has them, where one can be made; and what follows from the answer.
-
-XFS = 'mkfs.xfs -q "$0" && mount -o loop "$0" "$1" && cd "$2" && exec "${@:3}"'
-
-
-def _may_make_xfs(directory):
-    image, mount = directory / "image", directory / "mount"
-    mount.mkdir()
-    with image.open("wb") as file:
-        file.truncate(400 * MIB)
-    command = ["unshare", "--mount", "bash", "-c", XFS, image, mount, REPOSITORY, "true"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    return done.returncode == 0
-
-
-ON_XFS = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, "tests"); sys.path.insert(0, "tests/initializer")
-from test_node_cache import Desk, MIB
-from initializer.cache import node
-
-def must_not(*_):
-    raise AssertionError("it was copied byte by byte")
-
-node.copied = must_not
-desk = Desk(sys.argv[1])
-content = os.urandom(20 * MIB + 5)
-free = lambda: os.statvfs(sys.argv[1]).f_bavail * os.statvfs(sys.argv[1]).f_frsize
-desk.file(content); os.sync()
-before = free()
-desk.keep(content)
-assert desk.take(content) == content
-os.sync()
-taken = before - free()
-with open(Path(sys.argv[1]) / "out", "r+b") as file:
-    file.write(b"the job's own")
-assert desk.take(content) == content
-assert (Path(sys.argv[1]) / "out").stat().st_size == len(content)
-print(taken)
-"""
-
-
-def test_extents_are_shared_where_the_filesystem_has_that(tmp_path):
-    """On XFS nothing is copied, either way; writing in place to the file leaves the entry as it was."""
-    if os.geteuid() != 0 or not _may_make_xfs(tmp_path):
-        pytest.skip("no XFS can be made and mounted here")
-    image, mount = tmp_path / "image2", tmp_path / "mount"
-    with image.open("wb") as file:
-        file.truncate(400 * MIB)
-    command = ["unshare", "--mount", "bash", "-c", XFS, image, mount, REPOSITORY]
-    done = subprocess.run(
-        [*command, sys.executable, "-c", ON_XFS, mount], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.splitlines()[-1]) < 4 * MIB  # of 40 that copies would take
-
-
-def test_filesystems_that_cannot_share_are_asked_once(desk, monkeypatch):
-    """Then it is copied, from and to the same pair without another try."""
-    asked = []
-
-    def refuse(*_):
-        asked.append(1)
-        raise OSError(errno.EOPNOTSUPP, "not here")
-
-    monkeypatch.setattr(copying.fcntl, "ioctl", refuse)
-    for number in range(3):
-        content = os.urandom(MIB + number)
-        desk.keep(content)
-        assert desk.take(content) == content
-    assert asked == [1]
