@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from initializer import place
 from initializer.channel import Channel, ConnectionFailedError
 from initializer.growth import Growth
+from initializer.incoming import Incoming
 from lighterman.checksums import MD5, algorithm_of, checksum, new_sum
 from lighterman.errors import LightermanError
 from lighterman.log import get_logger
-from lighterman.stores.heads import END, MOST_HEAD_BYTES, Head, parsed
+from lighterman.stores.heads import END, MOST_HEAD_BYTES, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from initializer.fetch import Fetcher
     from initializer.plan import Fetch
-    from lighterman.checksums import Sum
-    from lighterman.stores.contract import Checksum
     from lighterman.stores.straight import Address, Straight
     from lighterman.transfer.pace import Pace
 
@@ -65,44 +64,6 @@ class Reading(NamedTuple):
     pace: Pace
 
 
-class _Incoming:
-    """One connection, and the file that comes through it, if one does."""
-
-    __slots__ = (
-        "channel",
-        "done_bytes",
-        "expected",
-        "file",
-        "head",
-        "is_used",
-        "item",
-        "received",
-        "request",
-        "since",
-        "slowdowns_seen",
-        "store",
-        "sum",
-        "temporary",
-    )
-
-    def __init__(self, store: int, channel: Channel) -> None:
-        self.store = store
-        self.channel = channel
-        self.is_used = False
-        """Whether an answer came through it before: then it may have been let go since."""
-        self.since = 0.0
-        self.slowdowns_seen = 0
-        self.request = b""
-        self.expected: Checksum | None = None
-        self.item: Fetch | None = None
-        self.head: Head | None = None
-        self.received = b""
-        self.file = -1
-        self.temporary = ""
-        self.done_bytes = 0
-        self.sum: Sum | None = None
-
-
 class Lane:
     """
     Fetches the files of ``line`` that are read straight; ``leave`` takes those that another is to fetch.
@@ -128,8 +89,8 @@ class Lane:
         self._growth = Growth(FIRST_WIDTH, most)
         self._poll = select.epoll()
         self._buffer = memoryview(bytearray(PIECE_BYTES))
-        self._all: dict[int, _Incoming] = {}
-        self._idle: list[list[_Incoming]] = [[] for _ in readings]
+        self._all: dict[int, Incoming] = {}
+        self._idle: list[list[Incoming]] = [[] for _ in readings]
         self._busy = 0
         self._again: deque[Fetch] = deque()
         self._opened = 0
@@ -204,7 +165,7 @@ class Lane:
         except LightermanError:  # whoever fetches it is told the same, and what to do
             return None
 
-    def _connection(self, store: int, reading: Reading) -> _Incoming | None:
+    def _connection(self, store: int, reading: Reading) -> Incoming | None:
         idle = self._idle[store]
         if idle:
             return idle.pop()
@@ -214,12 +175,12 @@ class Lane:
             channel = Channel(reading.straight.way, address)
         except ConnectionFailedError:
             return None
-        incoming = _Incoming(store, channel)
+        incoming = Incoming(store, channel)
         self._all[channel.descriptor] = incoming
         self._poll.register(channel.descriptor, select.EPOLLOUT)
         return incoming
 
-    def _ask(self, incoming: _Incoming) -> None:
+    def _ask(self, incoming: Incoming) -> None:
         try:
             incoming.channel.send(incoming.request)
         except ConnectionFailedError:
@@ -227,7 +188,7 @@ class Lane:
 
     # In
 
-    def _advance(self, incoming: _Incoming, now: float) -> None:
+    def _advance(self, incoming: Incoming, now: float) -> None:
         channel = incoming.channel
         try:
             if not channel.is_open:
@@ -245,7 +206,7 @@ class Lane:
         if count == 0:
             self._broken(incoming)
 
-    def _open_further(self, incoming: _Incoming) -> None:
+    def _open_further(self, incoming: Incoming) -> None:
         channel = incoming.channel
         channel.open_further()
         wanted = select.EPOLLOUT if channel.wants_write else select.EPOLLIN
@@ -253,7 +214,7 @@ class Lane:
         if channel.is_open:
             self._ask(incoming)
 
-    def _arrived(self, incoming: _Incoming, data: memoryview) -> None:
+    def _arrived(self, incoming: Incoming, data: memoryview) -> None:
         item = incoming.item
         if item is None:  # an answer to nothing
             self._drop(incoming)
@@ -277,7 +238,7 @@ class Lane:
         except OSError as error:
             raise place.cannot_write(item.path, error, item.size_bytes) from error
 
-    def _begun(self, incoming: _Incoming, item: Fetch, data: memoryview) -> memoryview | None:
+    def _begun(self, incoming: Incoming, item: Fetch, data: memoryview) -> memoryview | None:
         """The body's first bytes, once the head is there and is the usual one."""
         received = incoming.received + bytes(data)
         end = received.find(END)
@@ -302,7 +263,7 @@ class Lane:
             incoming.sum = _md5(usedforsecurity=False) if algorithm == MD5 else new_sum(algorithm)
         return memoryview(received)[end + len(END) :]
 
-    def _complete(self, incoming: _Incoming, item: Fetch) -> None:
+    def _complete(self, incoming: Incoming, item: Fetch) -> None:
         expected, head = incoming.expected, incoming.head
         assert head is not None  # noqa: S101 - it came before the body
         is_verified = False
@@ -334,7 +295,7 @@ class Lane:
 
     # What isn't usual
 
-    def _broken(self, incoming: _Incoming) -> None:
+    def _broken(self, incoming: Incoming) -> None:
         """No more comes through it. One that was let go while it was idle says nothing of the next."""
         item, was_let_go = incoming.item, incoming.is_used and not incoming.received
         if item is not None and was_let_go and incoming.head is None:
@@ -346,7 +307,7 @@ class Lane:
         else:
             self._drop(incoming)
 
-    def _refused(self, incoming: _Incoming, item: Fetch, *, is_slow_down: bool = False) -> None:
+    def _refused(self, incoming: Incoming, item: Fetch, *, is_slow_down: bool = False) -> None:
         """Another is to find out what it means."""
         self._give_back(incoming, is_slow_down=is_slow_down)
         self._drop(incoming)
@@ -357,7 +318,7 @@ class Lane:
         get_logger().debug("init.file_left", key=item.key, in_a_row=self._unusual)
         self._leave(item)
 
-    def _give_back(self, incoming: _Incoming, *, is_slow_down: bool = False) -> None:
+    def _give_back(self, incoming: Incoming, *, is_slow_down: bool = False) -> None:
         reading = self._readings[incoming.store]
         if incoming.item is not None and reading is not None:
             reading.pace.leave(incoming.slowdowns_seen, slowed_down=is_slow_down)
@@ -375,7 +336,7 @@ class Lane:
                 get_logger().warning("init.stalled", key=item.key, seconds=round(patience, 3))
                 self._refused(incoming, item)
 
-    def _drop(self, incoming: _Incoming) -> None:
+    def _drop(self, incoming: Incoming) -> None:
         if incoming.file >= 0:
             os.close(incoming.file)
             place.discard(incoming.temporary)
