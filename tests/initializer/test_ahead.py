@@ -183,15 +183,16 @@ def test_listings_are_asked_for_side_by_side(tmp_path):
 
 
 class Meeting:
-    """The third page of a listing from its begin waits until some part of it was asked for."""
+    """The third page of a listing from its begin waits until some part of it was asked for that page."""
 
-    def __init__(self):
+    def __init__(self, page=1):
+        self.page = page
         self.part = threading.Event()
 
     def __call__(self, prefix, after, number):
-        if after:
+        if after and number >= self.page:
             self.part.set()
-        elif number > 1:
+        elif not after and number > 1:
             assert self.part.wait(SECONDS)
 
 
@@ -230,7 +231,7 @@ def test_a_store_that_begins_elsewhere_is_noticed(tmp_path):
                 self.hook(prefix, after, number)
                 yield page
 
-    store = Ignorant(LONG, 10, hook=Meeting())
+    store = Ignorant(LONG, 10, hook=Meeting(page=0))
     assert read(tmp_path, (store, "train/")) == [LONG]
 
 
@@ -239,8 +240,10 @@ def test_parts_that_dont_meet_are_noticed(tmp_path):
 
     class Haunted(Store):
         def pages(self, prefix, *, after=""):
-            for page in super().pages(prefix, after=after):
-                yield [listed(after + "\0ghost"), *page] if after and page else page
+            pages = super().pages(prefix, after=after)
+            if after:
+                yield [listed(after + "\0ghost"), *next(pages)]
+            yield from pages
 
     with pytest.raises(UnsortedError):
         read(tmp_path, (Haunted(LONG, 10, hook=Meeting()), "train/"))
