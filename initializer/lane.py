@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from initializer.fetch import Fetcher
     from initializer.plan import Fetch
+    from lighterman.stores.heads import Head
     from lighterman.stores.straight import Address, Straight
     from lighterman.transfer.pace import Pace
 
@@ -246,7 +247,7 @@ class Lane:
             incoming.received = received
             return None
         head = parsed(received[: end + len(END)]) if end >= 0 else None
-        if head is None or head.status != 200 or head.length_bytes != item.size_bytes:
+        if head is None or not self._is_usual(head, item):
             self._refused(
                 incoming, item, is_slow_down=head is not None and head.status in SLOW_DOWN
             )
@@ -262,6 +263,12 @@ class Lane:
             algorithm = algorithm_of(incoming.expected)
             incoming.sum = _md5(usedforsecurity=False) if algorithm == MD5 else new_sum(algorithm)
         return memoryview(received)[end + len(END) :]
+
+    def _is_usual(self, head: Head, item: Fetch) -> bool:
+        reading = self._readings[item.store]
+        assert reading is not None  # noqa: S101 - it was asked
+        is_whole = head.status == 200 and head.length_bytes == item.size_bytes
+        return is_whole and reading.straight.is_of(head, item.etag)
 
     def _complete(self, incoming: Incoming, item: Fetch) -> None:
         expected, head = incoming.expected, incoming.head

@@ -12,8 +12,10 @@ from lighterman.errors import (
     ConfigurationError,
     CredentialsError,
     LightermanError,
+    SourceChangedError,
     TransientError,
 )
+from lighterman.stores.contract import ETag
 
 
 class Place(NamedTuple):
@@ -98,6 +100,22 @@ def broken(place: Place, text: str, key: str = "") -> LightermanError:
     return TransientError(
         f"no answer from {way}: {why}", hint=hint, connection=place.connection, key=key
     )
+
+
+def require_same(place: Place, told: str, etag: ETag, key: str) -> None:
+    """
+    ``SourceChangedError`` where an answer's own ETag, as its header has it, says that it is another object's:
+    some stores don't look at ``If-Match``. One that tells none is believed.
+    """
+    if not is_same(told, etag):
+        raise SourceChangedError(
+            f"{key!r} is another object by now", connection=place.connection, key=key
+        )
+
+
+def is_same(told: str, etag: ETag) -> bool:
+    """Whether an ETag as an answer's header has it, with quotes and perhaps weakened, is that one, or missing."""
+    return not told or told.removeprefix("W/").strip('"') == etag
 
 
 def refused_by_proxy(place: Place, status: int, key: str = "") -> LightermanError:

@@ -55,6 +55,10 @@ class Dialect(Protocol):
         """Options of obstore's ``get`` that read this version and no other."""
         ...
 
+    def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
+        """``SourceChangedError`` where what ``get`` answers says that it is another version."""
+        ...
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         """The version that a ``put`` made."""
         ...
@@ -126,6 +130,7 @@ class Objects:
         done = 0
         try:
             result = obstore.get(store, key, options=options)  # type: ignore[arg-type]  # a TypedDict
+            self._dialect.require_pinned(result.meta, etag, key)
             attributes = result.attributes
             if window.size_bytes:
                 for chunk in result.stream(min_chunk_size=CHUNK_BYTES):

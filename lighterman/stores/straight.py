@@ -42,6 +42,10 @@ class Straight(Protocol):
         """What an answer's head tells of the object."""
         ...
 
+    def is_of(self, head: Head, etag: ETag) -> bool:
+        """Whether an answer is that of the object that ``etag`` stands for, as far as its head tells."""
+        ...
+
     def refusal(self, head: Head, body: bytes, key: Key) -> LightermanError:
         """What an answer means that isn't the object."""
         ...

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from lighterman.stores.contract import Attributes, Digest, ETag, Key, Window
-from lighterman.stores.failures import Place, broken
+from lighterman.stores.failures import Place, broken, require_same
 from lighterman.stores.heads import END, MOST_HEAD_BYTES, Head, parsed
 from lighterman.stores.objects import cut_short
 from lighterman.stores.straight import Range, Straight, dropped
@@ -66,6 +66,7 @@ class StraightReads:
         is_kept = False
         try:
             if _is_whole(head, window, at) and len(first) <= window.size_bytes:
+                require_same(self._place, head.field(b"etag"), etag, key)
                 size_bytes, is_stalled = self._receive(connection, first, window, digest)
                 is_kept = head.keeps and size_bytes == window.size_bytes
                 return _Came(self._straight.attributes(head), size_bytes, is_stalled)

@@ -6,7 +6,17 @@ import signal
 import pytest
 from outputs_place import eventually
 from pulls import MIB, Pull, gets
-from servers.faults import Answer, Call, Cut, Stall, StallBody, is_get, is_listing, slow_down
+from servers.faults import (
+    Answer,
+    Call,
+    Cut,
+    Stall,
+    StallBody,
+    Without,
+    is_get,
+    is_listing,
+    slow_down,
+)
 
 
 @pytest.fixture
@@ -38,6 +48,25 @@ def test_an_object_replaced_while_it_is_read_is_never_mixed(pull, proxy, size, i
     newer = b"2" * (size // 2 if is_shorter else size)
     proxy.on(of("model"), Call(lambda _: pull.bucket.put("model", newer)), skip=size // (20 * MIB))
     finished = pull.run()
+    assert finished.code == 0
+    assert pull.files() == {"model": newer}
+    assert finished.event("init.source_changed")["key"] == "model"
+    assert pull.temporaries() == []
+
+
+@pytest.mark.parametrize("limit", [(), ("--bwlimit", "1GiB")], ids=["straight", "by the engine"])
+@pytest.mark.parametrize("size", [2000, 30 * MIB], ids=["small", "large"])
+def test_a_store_that_ignores_the_pin_gives_no_mixed_file(pull, proxy, size, limit):
+    """Each read is pinned to the ETag that the listing saw, also where the store doesn't look at If-Match."""
+    pull.bucket.put_by_parts("model", b"1" * size)
+    newer = b"2" * size
+    proxy.on(is_get, Without("if-match"), times=None)
+    proxy.on(
+        of("model"),
+        Call(lambda _: pull.bucket.put_by_parts("model", newer)),
+        skip=size // (20 * MIB),
+    )
+    finished = pull.run(*limit)
     assert finished.code == 0
     assert pull.files() == {"model": newer}
     assert finished.event("init.source_changed")["key"] == "model"

@@ -1,6 +1,5 @@
 """A manifest beside the objects: init checks against it where it finds one."""
 
-import contextlib
 import json
 import os
 
@@ -16,21 +15,6 @@ def pull(s3_bucket, tmp_path):
     return Pull(s3_bucket, tmp_path)
 
 
-def put_by_parts(pull, key, body):
-    """As an upload of a large file does it: its ETag is no MD5."""
-    place = {"Bucket": pull.bucket.name, "Key": key}
-    with contextlib.closing(pull.bucket.client()) as client:
-        upload_id = client.create_multipart_upload(**place)["UploadId"]
-        parts = []
-        for number, at in enumerate(range(0, len(body), 8 * MIB), 1):
-            piece = body[at : at + 8 * MIB]
-            part = client.upload_part(**place, UploadId=upload_id, PartNumber=number, Body=piece)
-            parts.append({"PartNumber": number, "ETag": part["ETag"]})
-        client.complete_multipart_upload(
-            **place, UploadId=upload_id, MultipartUpload={"Parts": parts}
-        )
-
-
 def put_manifest(pull, files):
     told = {
         name: {"size_bytes": len(content), "crc32c": f"{google_crc32c.value(content):08x}"}
@@ -44,7 +28,7 @@ def files(pull):
     """Two objects that were put by parts, one of them in several ranges, and a small one."""
     found = {"large": os.urandom(19 * MIB), "d/medium": os.urandom(2 * MIB), "small": b"small"}
     for key, body in found.items():
-        put_by_parts(pull, key, body)
+        pull.bucket.put_by_parts(key, body)
     return found
 
 

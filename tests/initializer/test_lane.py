@@ -18,6 +18,7 @@ from initializer.verify import Checksums
 from lighterman.clock import SystemClock
 from lighterman.errors import CannotWriteError, CredentialsError
 from lighterman.stores.contract import Attributes
+from lighterman.stores.failures import is_same
 from lighterman.stores.straight import Address, Way
 from lighterman.stores.volume import VolumeStore
 from lighterman.transfer.budget import Budget
@@ -112,6 +113,9 @@ class Plainly:
         if key in self.refuses:
             raise CredentialsError("no login")
         return None if key == "odd" else f"GET /{key} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+
+    def is_of(self, head, etag):
+        return is_same(head.field(b"etag"), etag)
 
     def attributes(self, head):
         mode = head.field(b"x-mode")
@@ -260,6 +264,7 @@ def test_an_answer_comes_in_any_pieces(quay, answer):
         usual(b"changed", status="412 Precondition Failed"),
         usual(b"slowly", status="503 Slow Down"),
         usual(status="206 Partial Content"),
+        usual(BODY, 'ETag: "another"'),
         usual(BODY[:-1]),
         usual(BODY + b"!"),
         usual(b"other bytes"[:10]),
@@ -274,7 +279,16 @@ def test_an_answer_comes_in_any_pieces(quay, answer):
         [usual()[0][:-3]],
     ],
     ids=[
-        *("missing", "changed", "slow down", "partial", "shorter", "longer", "other bytes"),
+        *(
+            "missing",
+            "changed",
+            "slow down",
+            "partial",
+            "other version",
+            "shorter",
+            "longer",
+            "other bytes",
+        ),
         *("chunked", "more than told", "cut body", "cut head", "no answer"),
         *("no HTTP", "endless head", "stalled", "stalled body"),
     ],

@@ -98,7 +98,14 @@ class CallAfter:
         self.hook = hook
 
 
-Fault = Answer | Reset | Stall | Cut | StallBody | Delay | Slow | Call | CallAfter
+class Without:
+    """Pass on without one header of the request, whose name is given in lower case."""
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+
+
+Fault = Answer | Reset | Stall | Cut | StallBody | Delay | Slow | Call | CallAfter | Without
 Match = Callable[[Request], bool]
 
 

@@ -29,6 +29,7 @@ from servers.faults import (
     Slow,
     Stall,
     StallBody,
+    Without,
 )
 from servers.frames import CHUNK_BYTES, Head, copy_body, origin_form, read_head
 
@@ -286,10 +287,11 @@ class _Link:
     def _pass_on(self, request: Request, head: Head, faults: list[Fault]) -> bool:
         self._invite_body(head)
         onward = Head(f"{request.method} {origin_form(request.target)} HTTP/1.1")
+        kept_back = {fault.header for fault in faults if isinstance(fault, Without)}
         onward.headers = [
             (name, value)
             for name, value in head.headers
-            if name.lower() not in {"expect", "proxy-connection", "connection"}
+            if name.lower() not in {"expect", "proxy-connection", "connection", *kept_back}
         ]
         if isinstance(self._client, ssl.SSLSocket):
             onward.headers.append(("X-Forwarded-Proto", "https"))

@@ -10,6 +10,7 @@ from lighterman.stores.azure.access import Access
 from lighterman.stores.azure.configuration import AzureSettings
 from lighterman.stores.azure.login import obstore_config, obstore_provider
 from lighterman.stores.contract import Attributes, ETag, Key
+from lighterman.stores.failures import require_same
 from lighterman.stores.objects import RETRIES, Relay
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class AzureDialect:
 
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"if_match": f'"{etag}"'}
+
+    def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
+        require_same(self._settings.place, result["e_tag"] or "", etag, key)
 
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))

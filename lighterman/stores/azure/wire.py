@@ -16,6 +16,7 @@ from lighterman.stores.azure import failures
 from lighterman.stores.azure.access import Access
 from lighterman.stores.azure.configuration import AzureSettings
 from lighterman.stores.contract import Attributes, Checksum, Digest, ETag, Key, Window
+from lighterman.stores.failures import require_same
 from lighterman.stores.http import Http
 from lighterman.stores.objects import cut_short
 from lighterman.stores.windows import WindowBody
@@ -70,6 +71,7 @@ class Wire:
                 raise failures.explained(
                     self._settings.place, failures.Failure(501, "no ranges"), key
                 )
+            require_same(self._settings.place, response.headers.get("etag", ""), etag, key)
             done = self._http.copy_body(response, window, digest, key)
             if done < window.size_bytes:
                 raise cut_short(self._settings, key, at + done)

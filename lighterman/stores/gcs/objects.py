@@ -52,6 +52,9 @@ class GcsDialect:
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"version": etag}
 
+    def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
+        """A generation is asked for by its number: there is no other that could come."""
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag(result["version"] or "")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.errors import LightermanError
 from lighterman.stores.contract import Attributes, ETag, Key
-from lighterman.stores.failures import broken
+from lighterman.stores.failures import broken, require_same
 from lighterman.stores.objects import RETRIES, Relay
 from lighterman.stores.s3 import attributes as metadata
 from lighterman.stores.s3 import failures
@@ -62,6 +62,9 @@ class S3Dialect:
 
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"if_match": f'"{etag}"'}
+
+    def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
+        require_same(self._settings.place, result["e_tag"] or "", etag, key)
 
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))

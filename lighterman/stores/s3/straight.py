@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from lighterman.errors import LightermanError
 from lighterman.stores.contract import Attributes, ETag, Key
+from lighterman.stores.failures import is_same
 from lighterman.stores.heads import Head
 from lighterman.stores.keys import quoted
 from lighterman.stores.s3 import attributes as metadata
@@ -72,6 +73,9 @@ class S3Straight:
         names = (metadata.MTIME, metadata.MODE)
         found = {name: head.field(f"x-amz-meta-{name}".encode()) for name in names}
         return metadata.from_metadata(found, content_type)
+
+    def is_of(self, head: Head, etag: ETag) -> bool:
+        return is_same(head.field(b"etag"), etag)
 
     def refusal(self, head: Head, body: bytes, key: Key) -> LightermanError:
         failure = failures.from_answer(head.status, head.mapping(), body)

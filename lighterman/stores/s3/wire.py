@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from lighterman.errors import LightermanError, SourceChangedError
 from lighterman.stores.contract import Attributes, Digest, ETag, Key, Window
+from lighterman.stores.failures import require_same
 from lighterman.stores.http import Http
 from lighterman.stores.keys import quoted
 from lighterman.stores.objects import cut_short
@@ -63,6 +64,7 @@ class Wire:
                 raise failures.explained(
                     self._settings.place, failures.Failure(501, "no ranges"), key
                 )
+            require_same(self._settings.place, response.headers.get("etag", ""), etag, key)
             done = self._http.copy_body(response, window, digest, key)
             if done < window.size_bytes:
                 raise cut_short(self._settings, key, at + done)
