@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan bench-killed image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -63,6 +63,9 @@ bench-plan: .venv/dev ## listing and planning of millions of keys: time and memo
 
 bench-killed: .venv/bench ## init killed at random moments and started again: what is fetched twice
 	.venv/bin/python benchmarks/killed.py $(BENCH)
+
+bench-scale: .venv/dev ## the sidecar over 10,000 and 1,000,000 files: start, idling, one change, the end
+	.venv/bin/python benchmarks/scale.py $(BENCH)
 
 image: ## the image, as lighterman:latest
 	containers/build-image lighterman:latest
