@@ -7,7 +7,6 @@ size of tree is one run; what a change costs should not depend on it.
 import argparse
 import json
 import os
-import shutil
 import signal
 import statistics
 import sys
