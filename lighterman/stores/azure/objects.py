@@ -44,6 +44,9 @@ class AzureDialect:
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"if_match": f'"{etag}"'}
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        return {"e_tag": f'"{etag}"'}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))
 
@@ -68,6 +71,8 @@ class AzureDialect:
         failure = failures.from_text(text)
         is_conflict = isinstance(error, obstore.exceptions.AlreadyExistsError)
         if is_conflict and not (failure and failure.code):  # its word for every 409
+            failure = failures.Failure(412)
+        if isinstance(error, obstore.exceptions.PreconditionError):
             failure = failures.Failure(412)
         if failure is None:
             return failures.broken(self._settings.place, text, key)

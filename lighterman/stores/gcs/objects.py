@@ -52,6 +52,9 @@ class GcsDialect:
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"version": etag}
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        return {"version": etag}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag(result["version"] or "")
 
@@ -76,7 +79,8 @@ class GcsDialect:
             return refused
         text = str(error)
         failure = failures.from_text(text)
-        if isinstance(error, obstore.exceptions.AlreadyExistsError):
+        refusals = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
+        if isinstance(error, refusals):
             failure = failures.Failure(412)
         elif isinstance(error, FileNotFoundError):
             failure = failures.Failure(404, failure.reason if failure else "", text)

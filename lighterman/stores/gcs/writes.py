@@ -41,6 +41,7 @@ def put(
     attributes: Attributes,
     *,
     only_if_absent: bool,
+    replacing: ETag | None,
 ) -> ETag:
     """
     As the store's ``write``: metadata, CRC32C and bytes in one request
@@ -67,8 +68,7 @@ def put(
         query["predefinedAcl"] = settings.acl
     if settings.kms_key:
         query["kmsKeyName"] = settings.kms_key
-    if only_if_absent:
-        query["ifGenerationMatch"] = "0"
+    query |= condition(only_if_absent=only_if_absent, replacing=replacing)
     answer = wire.call(
         "POST",
         f"/upload{wire.bucket_path}/o",
@@ -93,6 +93,9 @@ def copy(
     etag: ETag,
     target: Key,
     attributes: Attributes,
+    *,
+    only_if_absent: bool,
+    replacing: ETag | None,
 ) -> ETag:
     """
     As the store's ``copy``, in as many calls as it takes
@@ -102,6 +105,7 @@ def copy(
         "ifSourceGenerationMatch": etag,
         "maxBytesRewrittenPerCall": str(COPIED_BYTES),
         "fields": f"done,rewriteToken,resource({STAT_FIELDS})",
+        **condition(only_if_absent=only_if_absent, replacing=replacing),
     }
     if settings.acl:
         query["destinationPredefinedAcl"] = settings.acl
@@ -121,6 +125,13 @@ def copy(
                 key=source,
             )
         query["rewriteToken"] = step.rewrite_token
+
+
+def condition(*, only_if_absent: bool, replacing: ETag | None) -> dict[str, str]:
+    """What a call that makes an object is told to expect in its place."""
+    if replacing is not None:
+        return {"ifGenerationMatch": replacing}
+    return {"ifGenerationMatch": "0"} if only_if_absent else {}
 
 
 def check(

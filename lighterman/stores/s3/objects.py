@@ -63,6 +63,10 @@ class S3Dialect:
     def pin(self, etag: ETag) -> dict[str, Any]:
         return {"if_match": f'"{etag}"'}
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        # Without quotes: AWS takes both, Ceph only this.
+        return {"e_tag": etag}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))
 
@@ -87,7 +91,8 @@ class S3Dialect:
             return refused
         text = str(error)
         failure = failures.from_text(text)
-        if isinstance(error, obstore.exceptions.AlreadyExistsError):
+        refusals = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
+        if isinstance(error, refusals):
             failure = failures.Failure(412)
         if failure is None:
             return broken(self._settings.place, text, key)
