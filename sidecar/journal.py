@@ -71,9 +71,7 @@ class Journal:
         self._file = file
         self._database = file.database
         self._pending = {path for (path,) in self._read("SELECT path FROM uploads")}
-        self.fresh = not self._pending and not self._read(
-            "SELECT 1 FROM synced NOT INDEXED LIMIT 1"
-        )
+        self.fresh = not self._pending and not self._read("SELECT 1 FROM synced LIMIT 1")
 
     @classmethod
     def open(

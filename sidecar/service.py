@@ -27,7 +27,6 @@ from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
-from sidecar.promises import require
 from sidecar.rebuild import verify_listing
 from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
@@ -186,6 +185,8 @@ class Service:
         prefix = f"{self._options.prefix}/" if self._options.prefix else ""
         self._attempts.call(f"list {prefix}", lambda: next(iter(self._store.pages(prefix)), None))
         if self._options.on_conflict == "fail":
+            from sidecar.promises import require
+
             require(self._store, self._options.prefix, self._attempts)
         if self._events:
             is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")

@@ -113,7 +113,7 @@ class Outputs:
             assert time.monotonic() < deadline
             clock.wait(REST_SECONDS / 4)
 
-    def send(self, path: str, **options: bool) -> Result:
+    def send(self, path: str, **options: Any) -> Result:
         return self.uploader.send(RelPath(path), **options).result
 
     def key(self, path: str) -> Key:
