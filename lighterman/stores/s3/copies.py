@@ -16,6 +16,44 @@ from lighterman.stores.s3.wire import Wire
 
 _ETAG: Final = re.compile(rb"<ETag>\s*(?:&quot;|&#34;|\")?([^<&\"]+)")
 _PLAIN_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_NOBODYS: Final = ETag("0" * 32)
+
+
+class Pins:
+    """Whether this store keeps the condition of a copy's source: AWS does, Ceph and moto ignore it."""
+
+    def __init__(self) -> None:
+        self._are_kept: bool | None = None
+
+    def are_enough(self, etag: ETag) -> bool:
+        """
+        Whether an object of this ETag needs no look before it is copied. One that came by parts does: its size
+        decides how it is copied.
+        """
+        return self._are_kept is True and _PLAIN_MD5.fullmatch(etag) is not None
+
+    def copy(
+        self,
+        wire: Wire,
+        settings: S3Settings,
+        source: Key,
+        etag: ETag,
+        target: Key,
+        attributes: Attributes,
+    ) -> ETag:
+        """
+        ``copy_plain`` of an object that was just looked at, or whose pin is enough. The first one finds out: it is
+        asked for with a pin that no object has, which does no harm where that is ignored.
+        """
+        if self._are_kept is None:
+            try:
+                made = copy_plain(wire, settings, source, _NOBODYS, target, attributes)
+            except SourceChangedError:
+                self._are_kept = True
+            else:
+                self._are_kept = False
+                return made
+        return copy_plain(wire, settings, source, etag, target, attributes)
 
 
 def copy_plain(

@@ -135,6 +135,7 @@ class S3Store:
         self._configure = configure
         self._copy_limit_bytes = copy_limit_bytes
         self._copy_part_bytes = copy_part_bytes
+        self._pins = copies.Pins()
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
         self._renew_at_seconds = 0.0
@@ -233,6 +234,9 @@ class S3Store:
         conditional = only_if_absent or replacing is not None
 
         def copy(engines: _Engines) -> ETag:
+            pinned = (source, etag, target, attributes)
+            if not (conditional or engines.settings.write_kwargs) and self._pins.are_enough(etag):
+                return self._pins.copy(engines.wire, engines.settings, *pinned)
             found = stat(engines.wire, engines.settings, source)
             if found.etag != etag:  # Ceph ignores the condition of the copy itself
                 raise SourceChangedError(
@@ -241,7 +245,6 @@ class S3Store:
             if found.archived:
                 raise archived(engines.settings.place, source)
             settings, size_bytes = engines.settings, found.size_bytes
-            pinned = (source, etag, target, attributes)
             if size_bytes > self._copy_limit_bytes or (conditional and size_bytes):
                 made = uploads.copy_by_parts(
                     engines.client(),
@@ -265,7 +268,7 @@ class S3Store:
             elif settings.write_kwargs:
                 made = uploads.copy_whole(engines.client(), settings.bucket, *pinned)
             else:
-                made = copies.copy_plain(engines.wire, settings, *pinned)
+                made = self._pins.copy(engines.wire, settings, *pinned)
             if source != target:  # of itself, a look would find what was made
                 copies.check_unraced(
                     made,
