@@ -86,7 +86,7 @@ class Reuse:
         Raises the store's transient errors when retries didn't help, and ``ConditionFailedError`` where something
         else than expected is in its place.
         """
-        if self._is_refused:
+        if self._is_refused or self._is_begun(output):
             return None
         found = ways(
             output.state, key, self._known(output, own, origin), self._abilities, live=live
@@ -116,6 +116,11 @@ class Reuse:
         # Of a journal that was empty at the start, all files that are met are new, or their rename was told.
         twins = () if self._journal.fresh else tuple(self._journal.synced_as(output.state))
         return Known(own, came_from, twins)
+
+    def _is_begun(self, output: Output) -> bool:
+        """An upload of this very state, which a killed process left, is gone on with."""
+        upload = self._journal.open_upload(output.path)
+        return upload is not None and upload.upload_id is not None and upload.state == output.state
 
     # Proofs
 
@@ -175,6 +180,7 @@ class Reuse:
                 self._note_refusal(error)
                 return None
             self._journal.mark_synced([(path, Synced(state, key, etag, crc32c=source.crc32c))])
+            self._extender.abandon(path)  # what was begun of an earlier state
             shipment.done()
         get_logger().debug("sidecar.file_copied", key=key, source=source.key)
         return etag

@@ -427,3 +427,22 @@ def test_what_changed_while_it_was_compared_is_not_copied(outputs, moved):
     assert outputs.send(new) is Result.CHANGED
     assert outputs.store.calls.count("copy") == 0
     assert Key(outputs.key(new)) not in outputs.listed_keys()
+
+
+def test_a_copy_leaves_no_upload_of_an_earlier_state(outputs):
+    """Uploads that a crash left open are resumed or aborted."""
+    content = noise(20 * MIB)
+    path = outputs.write("a", content)
+    outputs.send(path)
+    outputs.write("a", noise(20 * MIB, seed=1))
+    outputs.store.before("finish", raising(SystemExit()))
+    with pytest.raises(SystemExit):
+        outputs.send(path)
+    outputs.write("a", content)
+
+    assert outputs.send(path) is Result.SENT
+
+    assert outputs.store.calls.count("copy") == 1
+    assert_as_it_is(outputs, path)
+    assert outputs.open_uploads() == []
+    assert outputs.journal.open_uploads() == []

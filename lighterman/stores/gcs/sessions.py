@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from lighterman.errors import TransientError
+from lighterman.errors import ConditionFailedError, TransientError
 from lighterman.stores import metadata
 from lighterman.stores.contract import Attributes, ETag, Key
 from lighterman.stores.gcs.settings import GcsSettings
@@ -42,6 +42,7 @@ class _Transport:
             key=self._key,
             headers=kept,
             body=lambda: data,
+            on_condition=ConditionFailedError,
         )
         return _Reply(answer.status, answer.headers, answer.body)
 
