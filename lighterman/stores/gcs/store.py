@@ -9,7 +9,6 @@ from lighterman.checksums import CRC32C, MD5, algorithm_of, checksum, new_sum, o
 from lighterman.connections.gcs_login import GcsLogin, GcsLogins
 from lighterman.connections.model import Connection
 from lighterman.errors import (
-    ConditionFailedError,
     CredentialsError,
     SourceChangedError,
     SourceMissingError,
@@ -194,30 +193,18 @@ class GcsStore:
     ) -> ETag:
         check_name(target, self.connection)
 
-        def copy(engines: _Engines) -> ETag:
-            try:
-                return writes.copy(
-                    engines.wire,
-                    engines.settings,
-                    source,
-                    etag,
-                    target,
-                    attributes,
-                    only_if_absent=only_if_absent,
-                    replacing=replacing,
-                )
-            except SourceChangedError as error:
-                # One answer for either condition: which of them it was, the source tells.
-                is_pinned = not (only_if_absent or replacing)
-                if is_pinned or engines.resource(source).generation != etag:
-                    raise
-                raise ConditionFailedError(
-                    f"{target!r} is not in the state that was expected",
-                    connection=self.connection,
-                    key=target,
-                ) from error
-
-        return self._with_login(copy)
+        return self._with_login(
+            lambda engines: writes.copy(
+                engines.wire,
+                engines.settings,
+                source,
+                etag,
+                target,
+                attributes,
+                only_if_absent=only_if_absent,
+                replacing=replacing,
+            )
+        )
 
     def delete(self, key: Key) -> None:
         def delete(engines: _Engines) -> None:

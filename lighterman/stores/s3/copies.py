@@ -2,58 +2,125 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from lighterman.errors import SourceChangedError, TransientError
-from lighterman.stores.contract import Attributes, ETag, Key, Part, Span
+from lighterman.stores.contract import Attributes, ETag, Key, Part, Span, Stat
 from lighterman.stores.keys import quoted
 from lighterman.stores.s3 import attributes as metadata
-from lighterman.stores.s3 import failures
+from lighterman.stores.s3 import failures, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings
+from lighterman.stores.s3.stats import stat
 from lighterman.stores.s3.uploads import bare, of_upload
 from lighterman.stores.s3.wire import Wire
+from lighterman.stores.windows import memory_window
 
 _ETAG: Final = re.compile(rb"<ETag>\s*(?:&quot;|&#34;|\")?([^<&\"]+)")
 _PLAIN_MD5: Final = re.compile(r"[0-9a-f]{32}")
 _NOBODYS: Final = ETag("0" * 32)
 
 
-class Pins:
-    """Whether this store keeps the condition of a copy's source: AWS does, Ceph and moto ignore it."""
+class Pinned(NamedTuple):
+    """What is copied where, and what it is to carry there."""
 
-    def __init__(self) -> None:
-        self._are_kept: bool | None = None
+    source: Key
+    etag: ETag
+    target: Key
+    attributes: Attributes
 
-    def are_enough(self, etag: ETag) -> bool:
-        """
-        Whether an object of this ETag needs no look before it is copied. One that came by parts does: its size
-        decides how it is copied.
-        """
-        return self._are_kept is True and _PLAIN_MD5.fullmatch(etag) is not None
+
+class Copier:
+    """How one bucket's objects are copied: at once, by parts, under conditions of the target."""
+
+    def __init__(self, limit_bytes: int, part_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._part_bytes = min(part_bytes, limit_bytes)
+        self._keeps_pins: bool | None = None
+        """Whether the store keeps the condition of a copy's source: AWS does, Ceph and moto ignore it."""
 
     def copy(
         self,
         wire: Wire,
+        client: Callable[[], Client],
         settings: S3Settings,
-        source: Key,
-        etag: ETag,
-        target: Key,
-        attributes: Attributes,
+        pinned: Pinned,
+        *,
+        only_if_absent: bool,
+        replacing: ETag | None,
     ) -> ETag:
-        """
-        ``copy_plain`` of an object that was just looked at, or whose pin is enough. The first one finds out: it is
-        asked for with a pin that no object has, which does no harm where that is ignored.
-        """
-        if self._are_kept is None:
-            try:
-                made = copy_plain(wire, settings, source, _NOBODYS, target, attributes)
-            except SourceChangedError:
-                self._are_kept = True
+        """As the store's ``copy``."""
+        conditional = only_if_absent or replacing is not None
+        is_plain = not (conditional or settings.write_kwargs)
+        # What came by parts is looked at in any case: its size decides how it is copied.
+        if is_plain and self._keeps_pins and _PLAIN_MD5.fullmatch(pinned.etag):
+            return copy_plain(wire, settings, *pinned)
+        found = looked_at(wire, settings, pinned.source, pinned.etag)
+        if found.archived:
+            raise failures.archived(settings.place, pinned.source)
+        if found.size_bytes > self._limit_bytes or (conditional and found.size_bytes):
+            made = uploads.copy_by_parts(
+                client(),
+                settings.bucket,
+                *pinned,
+                size_bytes=found.size_bytes,
+                part_bytes=self._part_bytes,
+                look=lambda: looked_at(wire, settings, pinned.source, pinned.etag),
+                only_if_absent=only_if_absent,
+                replacing=replacing,
+            )
+        elif conditional:  # no part can be made of nothing
+            with memory_window(b"") as nothing:
+                return uploads.put(
+                    client(),
+                    pinned.target,
+                    nothing,
+                    pinned.attributes,
+                    only_if_absent=only_if_absent,
+                    replacing=replacing,
+                )
+        else:
+            if is_plain:
+                made = self._copied_at_once(wire, settings, pinned)
             else:
-                self._are_kept = False
+                made = uploads.copy_whole(client(), settings.bucket, *pinned)
+            self._check_unraced(wire, settings, pinned, made)
+        return made or stat(wire, settings, pinned.target).etag
+
+    def _copied_at_once(self, wire: Wire, settings: S3Settings, pinned: Pinned) -> ETag:
+        """
+        An object that was just looked at. The first one finds out whether pins are kept: it is asked for with one
+        that no object has, which does no harm where that is ignored.
+        """
+        if self._keeps_pins is None:
+            try:
+                made = copy_plain(wire, settings, *pinned._replace(etag=_NOBODYS))
+            except SourceChangedError:
+                self._keeps_pins = True
+            else:
+                self._keeps_pins = False
                 return made
-        return copy_plain(wire, settings, source, etag, target, attributes)
+        return copy_plain(wire, settings, *pinned)
+
+    def _check_unraced(self, wire: Wire, settings: S3Settings, pinned: Pinned, made: ETag) -> None:
+        """
+        Where the pin is ignored, an upload may have come between the look at the source and the copy. Equal sums show
+        that it didn't; of what came by parts or is encrypted, the source's own ETag does.
+        """
+        if self._keeps_pins or (_PLAIN_MD5.fullmatch(pinned.etag) and made == pinned.etag):
+            return
+        if pinned.source != pinned.target:  # of itself, a look would find what was made
+            looked_at(wire, settings, pinned.source, pinned.etag)
+
+
+def looked_at(wire: Wire, settings: S3Settings, source: Key, etag: ETag) -> Stat:
+    """The object, if it still is the one of that ETag; else ``SourceChangedError``."""
+    found = stat(wire, settings, source)
+    if found.etag != etag:
+        raise SourceChangedError(
+            f"{source!r} is another object by now", connection=settings.connection, key=source
+        )
+    return found
 
 
 def copy_plain(
@@ -86,22 +153,6 @@ def copy_plain(
             key=source,
         )
     return ETag(found[1].decode())
-
-
-def check_unraced(
-    made: ETag, source: Key, etag: ETag, now: Callable[[], ETag], connection: str
-) -> None:
-    """
-    Ceph ignores the condition of a copy, so that an upload may have come between the look at the source and
-    the copy. Equal sums show that it didn't; of what came by parts or is encrypted, the source's own ETag does.
-    """
-    if _PLAIN_MD5.fullmatch(etag) and made == etag:
-        return
-    if now() == etag:
-        return
-    raise SourceChangedError(
-        f"{source!r} was replaced while it was copied", connection=connection, key=source
-    )
 
 
 def copy_part(

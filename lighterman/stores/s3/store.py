@@ -12,7 +12,6 @@ from lighterman.connections.model import Connection
 from lighterman.errors import (
     CredentialsError,
     SlowDownError,
-    SourceChangedError,
     SourceMissingError,
     TransientError,
 )
@@ -34,7 +33,8 @@ from lighterman.stores.objects import MOST_PUT_BYTES, Objects
 from lighterman.stores.s3 import copies, etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
-from lighterman.stores.s3.failures import OtherRegionError, archived
+from lighterman.stores.s3.copies import Copier, Pinned
+from lighterman.stores.s3.failures import OtherRegionError
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
 from lighterman.stores.s3.stats import named_region, stat
@@ -42,7 +42,6 @@ from lighterman.stores.s3.straight import Access, straight
 from lighterman.stores.s3.wire import Wire
 from lighterman.stores.straight import Straight
 from lighterman.stores.straight_reads import StraightReads
-from lighterman.stores.windows import memory_window
 from lighterman.transfer.settings import TransferSettings
 
 T = TypeVar("T")
@@ -133,9 +132,7 @@ class S3Store:
     ) -> None:
         self._logins = logins
         self._configure = configure
-        self._copy_limit_bytes = copy_limit_bytes
-        self._copy_part_bytes = copy_part_bytes
-        self._pins = copies.Pins()
+        self._copier = Copier(copy_limit_bytes, copy_part_bytes)
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
         self._renew_at_seconds = 0.0
@@ -231,53 +228,15 @@ class S3Store:
         only_if_absent: bool = False,
         replacing: ETag | None = None,
     ) -> ETag:
-        conditional = only_if_absent or replacing is not None
-
         def copy(engines: _Engines) -> ETag:
-            pinned = (source, etag, target, attributes)
-            if not (conditional or engines.settings.write_kwargs) and self._pins.are_enough(etag):
-                return self._pins.copy(engines.wire, engines.settings, *pinned)
-            found = stat(engines.wire, engines.settings, source)
-            if found.etag != etag:  # Ceph ignores the condition of the copy itself
-                raise SourceChangedError(
-                    f"{source!r} is another object by now", connection=self.connection, key=source
-                )
-            if found.archived:
-                raise archived(engines.settings.place, source)
-            settings, size_bytes = engines.settings, found.size_bytes
-            if size_bytes > self._copy_limit_bytes or (conditional and size_bytes):
-                made = uploads.copy_by_parts(
-                    engines.client(),
-                    settings.bucket,
-                    *pinned,
-                    size_bytes=size_bytes,
-                    part_bytes=min(self._copy_part_bytes, self._copy_limit_bytes),
-                    only_if_absent=only_if_absent,
-                    replacing=replacing,
-                )
-            elif conditional:  # no part can be made of nothing
-                with memory_window(b"") as nothing:
-                    return uploads.put(
-                        engines.client(),
-                        target,
-                        nothing,
-                        attributes,
-                        only_if_absent=only_if_absent,
-                        replacing=replacing,
-                    )
-            elif settings.write_kwargs:
-                made = uploads.copy_whole(engines.client(), settings.bucket, *pinned)
-            else:
-                made = self._pins.copy(engines.wire, settings, *pinned)
-            if source != target:  # of itself, a look would find what was made
-                copies.check_unraced(
-                    made,
-                    source,
-                    etag,
-                    lambda: stat(engines.wire, settings, source).etag,
-                    self.connection,
-                )
-            return made or stat(engines.wire, settings, target).etag
+            return self._copier.copy(
+                engines.wire,
+                engines.client,
+                engines.settings,
+                Pinned(source, etag, target, attributes),
+                only_if_absent=only_if_absent,
+                replacing=replacing,
+            )
 
         return self._with_login(copy)
 
@@ -315,15 +274,12 @@ class S3Store:
         self, source: Key, etag: ETag, key: Key, upload_id: str, number: int, span: Span
     ) -> Part:
         def copy(engines: _Engines) -> Part:
-            settings = engines.settings
+            bucket = engines.settings.bucket
             part = copies.copy_part(
-                engines.client(), settings.bucket, source, etag, key, upload_id, number, span
+                engines.client(), bucket, source, etag, key, upload_id, number, span
             )
             # After it, for those that ignore the condition: nothing is visible before the upload's end.
-            if stat(engines.wire, settings, source).etag != etag:
-                raise SourceChangedError(
-                    f"{source!r} is another object by now", connection=self.connection, key=source
-                )
+            copies.looked_at(engines.wire, engines.settings, source, etag)
             return part
 
         return self._with_login(copy)

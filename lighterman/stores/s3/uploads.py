@@ -1,6 +1,7 @@
 """Uploads by parts, and copies inside the store, through botocore's client."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -183,12 +184,13 @@ def copy_by_parts(
     *,
     size_bytes: int,
     part_bytes: int,
+    look: Callable[[], object],
     only_if_absent: bool = False,
     replacing: ETag | None = None,
 ) -> ETag:
     """
     As ``copy_whole``, above its limit, or under conditions of the target, which stores keep for uploads longer than
-    for copies. An upload that fails is abandoned.
+    for copies. ``look`` raises where the source is another object by now. An upload that fails is abandoned.
     """
     part_bytes = max(part_bytes, math.ceil(size_bytes / LIMITS.most_parts))
     upload_id = begin(client, target, attributes)
@@ -208,6 +210,7 @@ def copy_by_parts(
                 },
             )
             parts.append(Part(number, bare(answer["CopyPartResult"]["ETag"]), end - start))
+        look()  # some stores ignore the pin of a part
         return finish(
             client, target, upload_id, parts, only_if_absent=only_if_absent, replacing=replacing
         )
