@@ -103,6 +103,13 @@ class UntrustedDataError(LightermanError):
     usual_hint = "look at the object that is named"
 
 
+class ConflictError(UntrustedDataError):
+    """What someone else wrote is in the place of what should be written, and isn't to be replaced (65)."""
+
+    kind = "conflict"
+    usual_hint = "let one writer alone write there"
+
+
 class CannotWriteError(LightermanError):
     """No space, no permission or no such place to write; an output that can't be read (73)."""
 

@@ -14,11 +14,13 @@ from lighterman.transfer.retry import Attempts
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
 from sidecar.attributes import attributes_of
+from sidecar.conflicts import ANYTHING, Expected
 from sidecar.journal import Journal
 from sidecar.multipart import Multipart
 from sidecar.output import Output
 from sidecar.shipment import Shipment
 from sidecar.states import FileState, RelPath, Synced
+from sidecar.sums import crc32c_of
 
 WHOLE_BYTES: Final = 8 << 20
 """Larger ones go by parts, whatever the store would take at once: they are copied into memory first."""
@@ -50,8 +52,8 @@ class Carrier:
         self._budget = budget
         self._tally = tally
         # A file's copy and the request's own buffers may take half of the budget at most.
-        self._whole_bytes = min(store.small_write_bytes, WHOLE_BYTES, settings.memory_bytes // 4)
-        self._multipart = Multipart(
+        self.whole_bytes = min(store.small_write_bytes, WHOLE_BYTES, settings.memory_bytes // 4)
+        self.multipart = Multipart(
             store,
             journal,
             clock=clock,
@@ -61,29 +63,33 @@ class Carrier:
             threads=part_threads,
         )
 
-    def carry(self, output: Output, key: Key, *, live: bool) -> ETag | None:
+    def carry(
+        self, output: Output, key: Key, *, live: bool, expected: Expected = ANYTHING
+    ) -> ETag | None:
         """
         The object's ETag once it has the output's state and the journal says so; ``None`` if the file
         changed meanwhile. After the store's errors, when retries didn't help, an upload by parts stays
-        open for another call.
+        open for another call. ``ConditionFailedError`` where something else than expected is in its place.
         """
         with Shipment(self._tally) as shipment:
-            if output.state.size_bytes > self._whole_bytes:
-                etag = self._multipart.send(output, key, shipment, live=live)
+            if output.state.size_bytes > self.whole_bytes:
+                etag = self.multipart.send(output, key, shipment, expected, live=live)
             else:
-                self._multipart.abandon(output.path)
-                etag = self._carry_whole(output, key, shipment, live=live)
+                self.multipart.abandon(output.path)
+                etag = self._carry_whole(output, key, shipment, expected, live=live)
             if etag is not None:
                 shipment.done()
         return etag
 
-    def carry_marker(self, marker: RelPath, key: Key, state: FileState) -> None:
+    def carry_marker(
+        self, marker: RelPath, key: Key, state: FileState, expected: Expected = ANYTHING
+    ) -> None:
         """The zero-byte object that stands for a directory in that state."""
         nothing = os.memfd_create("marker", os.MFD_CLOEXEC)
         try:
             with Shipment(self._tally) as shipment:
                 shipment.plan(0)
-                etag = self._write(marker, key, state, Window(nothing, 0, 0))
+                etag = self._write(marker, key, state, Window(nothing, 0, 0), expected)
                 self._journal.mark_synced([(marker, Synced(state, key, etag))])
                 shipment.done()
         finally:
@@ -91,10 +97,10 @@ class Carrier:
 
     def abandon(self, path: RelPath) -> None:
         """Drop the path's open upload, if it has one (see :meth:`Multipart.abandon`)."""
-        self._multipart.abandon(path)
+        self.multipart.abandon(path)
 
     def _carry_whole(
-        self, output: Output, key: Key, shipment: Shipment, *, live: bool
+        self, output: Output, key: Key, shipment: Shipment, expected: Expected, *, live: bool
     ) -> ETag | None:
         size_bytes = output.state.size_bytes
         shipment.plan(size_bytes)
@@ -102,14 +108,20 @@ class Carrier:
         with self._budget.take(memory_bytes), output.copied() as window:
             if window.size_bytes != size_bytes or not output.holds(live=live):
                 return None
-            etag = self._write(output.path, key, output.state, window)
+            etag = self._write(output.path, key, output.state, window, expected)
+            crc32c = crc32c_of(window)
         shipment.carried(size_bytes)
-        self._journal.mark_synced([(output.path, Synced(output.state, key, etag))])
+        synced = Synced(output.state, key, etag, crc32c=crc32c)
+        self._journal.mark_synced([(output.path, synced)])
         return etag
 
-    def _write(self, path: RelPath, key: Key, state: FileState, window: Window) -> ETag:
+    def _write(
+        self, path: RelPath, key: Key, state: FileState, window: Window, expected: Expected
+    ) -> ETag:
         def write() -> ETag:
             with self._pace.slot():
-                return self._store.write(key, window, attributes_of(path, state))
+                return self._store.write(
+                    key, window, attributes_of(path, state), **expected.conditions
+                )
 
         return self._attempts.call(f"put {key}", write)

@@ -43,6 +43,12 @@ def configure(flags: Flags, command: str) -> None:
         help="mirror: delete what this journal uploaded and the path lacks",
     )
     flags.add(
+        "--on-conflict",
+        choices=("overwrite", "fail"),
+        default="overwrite",
+        help="fail: never replace an object that someone else wrote (65)",
+    )
+    flags.add(
         "--workers",
         convert=whole_number,
         default=16,
@@ -197,6 +203,7 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         once=once,
         done_file=getattr(arguments, "done_file", None),
         deletes=arguments.deletes,
+        on_conflict=arguments.on_conflict,
         live=tuple(arguments.live),
         exclude=tuple(arguments.exclude),
         workers=arguments.workers,

@@ -180,9 +180,9 @@ class Dispatch:
 
     def _send(self, path: RelPath) -> None:
         live, final = self._names.is_live(path), self._final_since is not None
-        began = self._clock.monotonic()
+        began, origin = self._clock.monotonic(), self._settle.origin(path)
         self._pool.submit(
-            lambda: self._uploader.send(path, live=live, final=final),
+            lambda: self._uploader.send(path, live=live, final=final, origin=origin),
             lambda end: self._landed(path, end, began),
         )
 

@@ -19,9 +19,12 @@ from sidecar.states import FileState, RelPath, Synced, join, split
 PAGE_ROWS = 1000
 """Rows of one page of ``rows``: the lock is free between pages, memory is for one."""
 
-Row = tuple[str, str, int, int, int, int, int, int, str, str, int]
+MOST_TWINS = 4
+"""Hard links of one file are as good as each other."""
 
-_SYNCED = "device, inode, size_bytes, mtime_ns, ctime_ns, mode, key, etag, uploaded"
+Row = tuple[str, str, int, int, int, int, int, int, str, str, int, str | None]
+
+_SYNCED = "device, inode, size_bytes, mtime_ns, ctime_ns, mode, key, etag, uploaded, crc32c"
 _UPLOAD = (
     "path, key, upload_id, device, inode, size_bytes, mtime_ns, ctime_ns, mode, part_bytes,"
     " intended_seconds"
@@ -117,6 +120,18 @@ class Journal:
             (directory,),
         )
         return {row[0]: _synced(row[1:]) for row in rows}
+
+    def synced_as(self, state: FileState) -> list[Synced]:
+        """
+        Under whatever paths, files with the content state (device, inode, size, mtime) of this one: it was
+        renamed, or is another name of the same file. ``MOST_TWINS`` of them at most.
+        """
+        rows = self._read(
+            f"SELECT {_SYNCED} FROM synced WHERE inode = ? AND device = ?"  # noqa: S608  # constants
+            " AND size_bytes = ? AND mtime_ns = ? AND name NOT LIKE '%/' LIMIT ?",
+            (state.inode, state.device, state.size_bytes, state.mtime_ns, MOST_TWINS),
+        )
+        return [_synced(row) for row in rows]
 
     def mark_synced(self, files: list[tuple[RelPath, Synced]]) -> None:
         """
@@ -325,7 +340,7 @@ class Journal:
     def _insert(self, rows: list[Row]) -> None:
         self._database.executemany(
             f"INSERT OR REPLACE INTO synced (directory, name, {_SYNCED})"  # noqa: S608  # constants
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             rows,
         )
 
@@ -343,12 +358,13 @@ def _is_utf8(path: str) -> bool:
 
 
 def _row(path: RelPath, synced: Synced) -> Row:
-    return (*split(path), *synced.state, synced.key, synced.etag, int(synced.uploaded))
+    identity = (synced.key, synced.etag, int(synced.uploaded), synced.crc32c)
+    return (*split(path), *synced.state, *identity)
 
 
 def _synced(row: tuple[Any, ...]) -> Synced:
-    *state, key, etag, uploaded = row
-    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded))
+    *state, key, etag, uploaded, crc32c = row
+    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded), crc32c)
 
 
 def _pending(row: tuple[Any, ...]) -> PendingUpload:

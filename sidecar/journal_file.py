@@ -17,7 +17,7 @@ from lighterman.log import get_logger
 
 NAME = "journal.db"
 LOCK_NAME = "journal.lock"
-VERSION = 1
+VERSION = 2
 CHECKED_BYTES = 64 << 20
 """Up to this size the whole database is checked as it is opened (some 0.2 s at most)."""
 _STATE_HINT = "give a writable directory of its own with --state DIR"
@@ -34,9 +34,10 @@ CREATE TABLE synced (
     directory TEXT NOT NULL, name TEXT NOT NULL,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
-    key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL,
+    key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL, crc32c TEXT,
     PRIMARY KEY (directory, name)
 ) WITHOUT ROWID;
+CREATE INDEX synced_by_inode ON synced (inode);
 CREATE TABLE uploads (
     path TEXT PRIMARY KEY, key TEXT NOT NULL, upload_id TEXT,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
@@ -48,6 +49,12 @@ CREATE TABLE parts (
     PRIMARY KEY (path, number)
 ) WITHOUT ROWID;
 """
+
+
+_MIGRATIONS = {
+    1: "ALTER TABLE synced ADD COLUMN crc32c TEXT; CREATE INDEX synced_by_inode ON synced (inode);",
+}
+"""What makes a journal of the next version of each earlier one: what is synced must not be sent again for that."""
 
 
 class JournalFile:
@@ -102,6 +109,7 @@ class JournalFile:
     def _opened(self, destination: str) -> sqlite3.Connection:
         try:
             database = self._connected()
+            _migrate(database)
             why_not = _unusable(database, destination)
             if why_not is not None:
                 database.close()
@@ -187,6 +195,22 @@ def _check(database: sqlite3.Connection) -> None:
     [verdict] = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise DamagedError(verdict)
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    """Bring an earlier version up to this one, a version a transaction."""
+    [version] = database.execute("PRAGMA user_version").fetchone()
+    while version in _MIGRATIONS:
+        change = (
+            f"BEGIN IMMEDIATE;{_MIGRATIONS[version]}PRAGMA user_version = {version + 1};COMMIT;"
+        )
+        try:
+            database.executescript(change)
+        except sqlite3.Error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        version += 1
 
 
 def _unusable(database: sqlite3.Connection, destination: str) -> str | None:

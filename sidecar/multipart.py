@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from lighterman.clock import Clock
 from lighterman.errors import (
+    ConditionFailedError,
     DeadlineError,
     LightermanError,
     Retry,
@@ -22,11 +23,13 @@ from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.retry import Attempts
 from sidecar.attributes import attributes_of
+from sidecar.conflicts import ANYTHING, Expected, look_first
 from sidecar.journal import Journal, PendingUpload
 from sidecar.output import Output
 from sidecar.parts import Span, part_bytes_for, spans
 from sidecar.shipment import Shipment
 from sidecar.states import RelPath, Synced
+from sidecar.sums import crc32c_of, joined
 
 T = TypeVar("T")
 
@@ -58,7 +61,15 @@ class Multipart:
         self._budget = budget
         self._threads = threads
 
-    def send(self, output: Output, key: Key, shipment: Shipment, *, live: bool) -> ETag | None:
+    def send(
+        self,
+        output: Output,
+        key: Key,
+        shipment: Shipment,
+        expected: Expected = ANYTHING,
+        *,
+        live: bool,
+    ) -> ETag | None:
         """
         The object's ETag once it is whole in the bucket and in the journal; ``None`` if the file changed
         meanwhile, which leaves no upload behind.
@@ -67,10 +78,10 @@ class Multipart:
             try:
                 upload = self._resumable(output, key)
                 if upload is None:
-                    upload, parts = self._begin(output, key), {}
+                    upload, parts = self._begin(output, key, expected), {}
                 else:
                     parts = self._arrived(upload, output)
-                return self._complete(upload, parts, output, shipment, live=live)
+                return self._complete(upload, parts, output, shipment, expected, live=live)
             except SourceChangedError:
                 self.abandon(output.path)
                 return None
@@ -119,8 +130,9 @@ class Multipart:
         self.abandon(output.path)
         return None
 
-    def _begin(self, output: Output, key: Key) -> PendingUpload:
+    def _begin(self, output: Output, key: Key, expected: Expected) -> PendingUpload:
         path, state = output.path, output.state
+        self._request(f"stat {key}", lambda: look_first(self._store, key, expected))
         part_bytes = part_bytes_for(state.size_bytes, self._store.limits)
         intended_seconds = self._clock.wall()
         self._journal.intend(path, key, state, part_bytes, intended_seconds)
@@ -129,7 +141,9 @@ class Multipart:
         def begin() -> str:
             nonlocal calls
             calls += 1
-            return self._store.begin(key, attributes_of(path, state), part_bytes=part_bytes)
+            return self._store.begin(
+                key, attributes_of(path, state), part_bytes=part_bytes, **expected.conditions
+            )
 
         upload_id = self._request(f"begin {key}", begin)
         self._journal.begun(path, upload_id)
@@ -145,6 +159,7 @@ class Multipart:
         parts: dict[int, Part],
         output: Output,
         shipment: Shipment,
+        expected: Expected,
         *,
         live: bool,
     ) -> ETag:
@@ -155,6 +170,7 @@ class Multipart:
             if span.number not in parts
         ]
         shipment.plan(sum(span.size_bytes for span in missing))
+        sums: dict[int, tuple[str, int]] = {}
 
         def send(span: Span) -> None:
             if self._attempts.is_stopped:
@@ -170,13 +186,29 @@ class Multipart:
             part = self._attempts.call(f"part {span.number} of {key}", attempt)
             self._journal.part_sent(upload.path, part)
             parts[span.number] = part
+            sums[span.number] = crc32c_of(window), span.size_bytes
             shipment.carried(span.size_bytes)
 
         in_threads(send, missing, 1 if self._store.limits.in_order else self._threads)
+        for span in spans(upload.state.size_bytes, upload.part_bytes):
+            if span.number not in sums:  # it arrived before this process began
+                window = Window(output.descriptor, span.start, span.size_bytes)
+                sums[span.number] = crc32c_of(window), span.size_bytes
         _check(output, live=live)
         in_order = [parts[number] for number in sorted(parts)]
-        etag = self._request(f"finish {key}", lambda: self._store.finish(key, upload_id, in_order))
-        self._journal.finished(upload.path, Synced(upload.state, key, etag))
+
+        def finish() -> ETag:
+            look_first(self._store, key, expected)
+            return self._store.finish(key, upload_id, in_order, **expected.conditions)
+
+        try:
+            etag = self._request(f"finish {key}", finish)
+        except ConditionFailedError:
+            landed = self._landed(upload.path)  # the answer to an attempt before may have been lost
+            if landed is None:
+                raise
+            return landed
+        self._journal.finished(upload.path, Synced(upload.state, key, etag, crc32c=joined(sums)))
         return etag
 
     def _arrived(self, upload: PendingUpload, output: Output) -> dict[int, Part]:

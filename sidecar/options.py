@@ -24,6 +24,8 @@ class Options(NamedTuple):
     """Main has ended before the start: one reconcile, no watching."""
     done_file: str | None = None
     deletes: Literal["keep", "mirror"] = "keep"
+    on_conflict: Literal["overwrite", "fail"] = "overwrite"
+    """``fail``: an object that someone else wrote is never replaced."""
     live: tuple[str, ...] = LIVE
     exclude: tuple[str, ...] = ()
     workers: int = 16

@@ -107,6 +107,7 @@ class Service:
             budget=budget or Budget(settings.memory_bytes),
             tally=tally,
             part_threads=PART_THREADS,
+            fails_on_conflict=options.on_conflict == "fail",
         )
         self._pool = Pool(loop, options.workers)
         self._dispatch = Dispatch(
@@ -183,6 +184,10 @@ class Service:
         """In the background: credentials, bucket and what a killed process left."""
         prefix = f"{self._options.prefix}/" if self._options.prefix else ""
         self._attempts.call(f"list {prefix}", lambda: next(iter(self._store.pages(prefix)), None))
+        if self._options.on_conflict == "fail":
+            from sidecar.promises import require
+
+            require(self._store, self._options.prefix, self._attempts)
         if self._events:
             is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")
             self._events.test(self._options.state if is_inside else self._options.root)

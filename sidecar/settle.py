@@ -48,6 +48,8 @@ class _Entry:
     being_written: bool = False
     in_flight: bool = False
     failures: int = 0
+    origin: RelPath | None = None
+    """Where it was renamed from, if nothing happened to it between its last sending and now."""
 
 
 class Settle:
@@ -65,6 +67,8 @@ class Settle:
         self._live_writing: set[RelPath] = set()
         """Live paths that were sent while somebody had them open: a rename takes the writer along."""
         self._moved_writing: dict[RelPath, None] = {}
+        self._moved_unsent: dict[RelPath, RelPath | None] = {}
+        """Paths that went with something unsent, and where that had come from if it was a rename alone."""
         self._draining = False
         self.overflowed = False
         """Set when a path was left to the next reconcile for want of room; the caller resets it."""
@@ -80,6 +84,7 @@ class Settle:
         entry = self._entry(path)
         if entry:
             entry.being_written = False
+            entry.origin = None
             self._push(path, entry, now)
 
     def touched(self, path: RelPath, now: float) -> None:
@@ -93,6 +98,7 @@ class Settle:
         entry = self._entry(path)
         if entry:
             entry.being_written = True
+            entry.origin = None
             self._push(path, entry, now)
 
     def arrived(self, path: RelPath, now: float, origin: RelPath | None = None) -> None:
@@ -101,15 +107,18 @@ class Settle:
         entry = self._entry(path)
         if entry:
             entry.being_written = origin is not None and origin in self._moved_writing
+            entry.origin = self._moved_unsent.get(origin, origin) if origin is not None else None
             self._push(path, entry, now)
         if origin is not None:
             self._moved_writing.pop(origin, None)
+            self._moved_unsent.pop(origin, None)
 
     def gone(self, path: RelPath) -> None:
         """Deleted or renamed away: nothing is to be sent under this name."""
         self._live_not_before.pop(path, None)
         # What an earlier file of this name was is no word on the one that goes now.
         self._moved_writing.pop(path, None)
+        self._moved_unsent.pop(path, None)
         directory, _, name = path.rpartition("/")
         entry = self._directories.get(directory, {}).get(name)
         if path in self._live_writing or (entry is not None and entry.being_written):
@@ -119,6 +128,9 @@ class Settle:
                 del self._moved_writing[next(iter(self._moved_writing))]
         if entry is None:
             return
+        self._moved_unsent[path] = entry.origin
+        if len(self._moved_unsent) > self._most_entries:  # more than one batch of events can tell
+            del self._moved_unsent[next(iter(self._moved_unsent))]
         if entry.in_flight:
             self._reset(entry)
         else:
@@ -176,6 +188,11 @@ class Settle:
         self._take(entry)
         return True
 
+    def origin(self, path: RelPath) -> RelPath | None:
+        """Where a path that was taken was renamed from, if nothing else happened to it since it was sent there."""
+        entry = self._find(path)
+        return entry.origin if entry else None
+
     def waiting(self) -> Iterator[RelPath]:
         """Every path that isn't in flight, in no order."""
         for directory, entries in self._directories.items():
@@ -199,6 +216,7 @@ class Settle:
             if entry.being_written:
                 self._live_writing.add(path)
         entry.failures = 0
+        entry.origin = None
         self._rest(path, entry, now)
 
     def still_open(self, path: RelPath, now: float) -> None:
@@ -285,6 +303,7 @@ class Settle:
     def _reset(self, entry: _Entry) -> None:
         entry.due = entry.first_event = entry.taken_since = None
         entry.being_written = False
+        entry.origin = None
         entry.failures = 0
 
     def _push(self, path: RelPath, entry: _Entry, now: float) -> None:

@@ -40,6 +40,10 @@ class FileState(NamedTuple):
             stat.S_IMODE(status.st_mode),
         )
 
+    def has_content_of(self, other: "FileState") -> bool:
+        """Whether it is the same file, unwritten since: a rename or a chmod moves the ctime alone."""
+        return self[:4] == other[:4]
+
 
 def _signed(number: int) -> int:
     return number if number < 1 << 63 else number - (1 << 64)
@@ -54,6 +58,8 @@ class Synced(msgspec.Struct, frozen=True):
     etag: ETag
     uploaded: bool = True
     """False where the object was found equal, not sent by this journal: it is never deleted."""
+    crc32c: str | None = None
+    """What its content adds up to, as eight hexadecimal digits; ``None`` where that isn't known."""
 
 
 def marker_path(directory: RelPath) -> RelPath:

@@ -14,7 +14,12 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from lighterman.clock import Clock
-from lighterman.errors import CannotWriteError, SourceMissingError, TransientError
+from lighterman.errors import (
+    CannotWriteError,
+    ConditionFailedError,
+    SourceMissingError,
+    TransientError,
+)
 from lighterman.log import get_logger
 from lighterman.stores.contract import ETag, Key, Store
 from lighterman.transfer.budget import Budget
@@ -23,9 +28,12 @@ from lighterman.transfer.retry import Attempts
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
 from sidecar.carry import Carrier
+from sidecar.conflicts import Conflicts, Expected
+from sidecar.extend import Extender
 from sidecar.journal import Journal
 from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
+from sidecar.reuse import Reuse
 from sidecar.seed import seed
 from sidecar.states import FileState, RelPath, Synced, key_of, marker_path, printable
 
@@ -78,6 +86,7 @@ class Uploader:
         budget: Budget,
         tally: Tally,
         part_threads: int = 4,
+        fails_on_conflict: bool = False,
     ) -> None:
         self._store = store
         self._prefix = prefix
@@ -98,6 +107,28 @@ class Uploader:
             budget=budget,
             tally=tally,
             part_threads=part_threads,
+        )
+        extender = Extender(
+            store,
+            journal,
+            self._carrier.multipart,
+            clock=clock,
+            attempts=attempts,
+            pace=pace,
+            budget=budget,
+        )
+        self._reuse = Reuse(
+            store,
+            journal,
+            extender,
+            attempts=attempts,
+            pace=pace,
+            budget=budget,
+            tally=tally,
+            whole_bytes=self._carrier.whole_bytes,
+        )
+        self._conflicts = Conflicts(
+            store, journal, attempts=attempts, pace=pace, fails=fails_on_conflict
         )
         self._adoption: Adoption | None = None
         self._busy: set[RelPath] = set()
@@ -150,10 +181,18 @@ class Uploader:
             self._adoption.close()
             self._adoption = None
 
-    def send(self, path: RelPath, *, live: bool = False, final: bool = False) -> Outcome:
+    def send(
+        self,
+        path: RelPath,
+        *,
+        live: bool = False,
+        final: bool = False,
+        origin: RelPath | None = None,
+    ) -> Outcome:
         """
         Bring the file's present state into the bucket. ``live``: a file that grows is sent as the
         prefix it has now. ``final``: at the drain, one that is still open for writing is sent as it is.
+        ``origin``: it was renamed from there, where nothing had happened to it since it was synced.
 
         Raises ``CannotWriteError`` for a file that can't be read or named in a bucket, and the
         store's errors when retries didn't help; an open upload then waits for the next send.
@@ -162,7 +201,7 @@ class Uploader:
         with self._alone(path) as is_alone:
             if not is_alone:
                 return Outcome(Result.CHANGED, BUSY_SECONDS)
-            outcome = self._look(path, live=live, final=final)
+            outcome = self._look(path, origin, live=live, final=final)
             if outcome.result is Result.GONE:
                 self._carrier.abandon(path)
             return outcome
@@ -189,7 +228,11 @@ class Uploader:
                 self._journal.mark_synced([(marker, Synced(state, key, etag, uploaded=False))])
                 self._tally.skip()
                 return Outcome(Result.UNCHANGED)
-        self._carrier.carry_marker(marker, key, state)
+        try:
+            expected = self._conflicts.expected(known, key)
+            self._carrier.carry_marker(marker, key, state, expected)
+        except ConditionFailedError:
+            self._conflicts.settled_marker(marker, key, state)
         return Outcome(Result.SENT)
 
     def delete(self, path: RelPath) -> bool:
@@ -235,7 +278,7 @@ class Uploader:
                 with self._busy_guard:
                     self._busy.discard(path)
 
-    def _look(self, path: RelPath, *, live: bool, final: bool) -> Outcome:
+    def _look(self, path: RelPath, origin: RelPath | None, *, live: bool, final: bool) -> Outcome:
         state = peek(self._root, path)
         if state is None:
             return Outcome(Result.GONE)
@@ -251,8 +294,30 @@ class Uploader:
                 return not_yet
             if known is None and self._is_adopted(output, key, live=live):
                 return Outcome(Result.UNCHANGED)
-            etag = self._carrier.carry(output, key, live=live)
+            etag = self._bring(output, key, known, origin, live=live)
             return Outcome(Result.CHANGED if etag is None else Result.SENT)
+
+    def _bring(
+        self,
+        output: Output,
+        key: Key,
+        known: Synced | None,
+        origin: RelPath | None,
+        *,
+        live: bool,
+    ) -> ETag | None:
+        """By what the bucket has, or sent; what is in the way is looked at."""
+        expected = self._conflicts.expected(known, key)
+
+        def carry(expected: Expected) -> ETag | None:
+            return self._carrier.carry(output, key, live=live, expected=expected)
+
+        try:
+            made = self._reuse.bring(output, key, known, origin, expected, live=live)
+            return made or carry(expected)
+        except ConditionFailedError:
+            self._carrier.abandon(output.path)
+            return self._conflicts.settled(output, key, carry, live=live)
 
     def _why_not_yet(self, output: Output, *, final: bool) -> Outcome | None:
         wait_seconds = output.rested(self._clock)

@@ -86,6 +86,13 @@ class Window(NamedTuple):
     size_bytes: int
 
 
+class Span(NamedTuple):
+    """A range of an object."""
+
+    start: int
+    size_bytes: int
+
+
 class Part(NamedTuple):
     """One part that the store has."""
 
@@ -175,17 +182,35 @@ class Store(Protocol):
         ...
 
     def write(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         """
         Put one object of at most ``small_write_bytes`` at once, from the window. A reader sees the old
         object or the new one, never a mix. ``only_if_absent`` raises ``ConditionFailedError`` if the key
-        has an object.
+        has an object, ``replacing`` if it has another than the one of that ETag, or none.
         """
         ...
 
-    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
-        """Copy inside the store, pinned to the source's ETag, with ``attributes`` in place of its own."""
+    def copy(
+        self,
+        source: Key,
+        etag: ETag,
+        target: Key,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
+    ) -> ETag:
+        """
+        Copy inside the store, pinned to the source's ETag, with ``attributes`` in place of its own. The target
+        may be the source itself, which so gets other attributes. Conditions are of the target, as of ``write``.
+        """
         ...
 
     def delete(self, key: Key) -> None:
@@ -193,12 +218,18 @@ class Store(Protocol):
         ...
 
     def begin(
-        self, key: Key, attributes: Attributes, *, part_bytes: int, only_if_absent: bool = False
+        self,
+        key: Key,
+        attributes: Attributes,
+        *,
+        part_bytes: int,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> str:
         """
         Open an upload by parts, all of ``part_bytes`` but the last, which may be smaller; returns its id,
         which any process may go on with. The id may be all that it takes: it is never logged.
-        ``only_if_absent`` is said here and to ``finish``: some stores take it with the one, some with the other.
+        Conditions are said here and to ``finish``: some stores take them with the one, some with the other.
         """
         ...
 
@@ -217,12 +248,31 @@ class Store(Protocol):
         """
         ...
 
+    copies_parts: bool
+    """Whether ``copy_part`` can be asked. Where it can, the parts of an upload needn't be of one size."""
+
+    def copy_part(
+        self, source: Key, etag: ETag, key: Key, upload_id: str, number: int, span: Span
+    ) -> Part:
+        """
+        Fill a part of an upload with a span of an object that the store has, pinned to its ETag: no byte of it
+        passes here. ``SourceChangedError`` and ``SourceMissingError`` as of ``copy``, ``UploadMissingError`` as of
+        ``send_part``.
+        """
+        ...
+
     def finish(
-        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+        self,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         """
         Make the object of these parts visible, whole. ``UploadMissingError`` if the upload is no more, or
-        lacks one of them; ``ConditionFailedError`` with ``only_if_absent`` if the key has an object by now.
+        lacks one of them; ``ConditionFailedError`` where a condition doesn't hold, as of ``write``.
         """
         ...
 
@@ -250,6 +300,14 @@ class Store(Protocol):
         Whether the object has the window's content, by its size and its checksum or by an ETag that can be
         computed (of parts of ``part_bytes``, where it came so); False where that can't be told. Reads the
         window, asks the store nothing. Lets a lost journal be rebuilt from a listing.
+        """
+        ...
+
+    def same_content(self, key: Key, etag: ETag, window: Window, part_bytes: int) -> bool:
+        """
+        Whether the object of that ETag has the window's content, by a sum of 128 bits or byte for byte; False
+        where that can't be told, and where the key has another object by now. May ask the store once; reads
+        the window. ``part_bytes`` as of ``has_content``.
         """
         ...
 

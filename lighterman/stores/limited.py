@@ -12,6 +12,7 @@ from lighterman.stores.contract import (
     Listed,
     OpenUpload,
     Part,
+    Span,
     Stat,
     Store,
     Window,
@@ -41,6 +42,7 @@ class LimitedStore:
         self.destination = store.destination
         self.limits = store.limits
         self.lists_after = store.lists_after
+        self.copies_parts = store.copies_parts
         self.small_write_bytes = store.small_write_bytes
         self.call_memory_bytes = store.call_memory_bytes
 
@@ -73,22 +75,51 @@ class LimitedStore:
         """Over nothing but ``read_into``: whoever read past it would read past the limit."""
 
     def write(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         self._wait(window.size_bytes)
-        return self._store.write(key, window, attributes, only_if_absent=only_if_absent)
+        return self._store.write(
+            key, window, attributes, only_if_absent=only_if_absent, replacing=replacing
+        )
 
-    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
-        return self._store.copy(source, etag, target, attributes)
+    def copy(
+        self,
+        source: Key,
+        etag: ETag,
+        target: Key,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
+    ) -> ETag:
+        return self._store.copy(
+            source, etag, target, attributes, only_if_absent=only_if_absent, replacing=replacing
+        )
 
     def delete(self, key: Key) -> None:
         self._store.delete(key)
 
     def begin(
-        self, key: Key, attributes: Attributes, *, part_bytes: int, only_if_absent: bool = False
+        self,
+        key: Key,
+        attributes: Attributes,
+        *,
+        part_bytes: int,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> str:
         return self._store.begin(
-            key, attributes, part_bytes=part_bytes, only_if_absent=only_if_absent
+            key,
+            attributes,
+            part_bytes=part_bytes,
+            only_if_absent=only_if_absent,
+            replacing=replacing,
         )
 
     def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
@@ -98,10 +129,23 @@ class LimitedStore:
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
         return self._store.sent_parts(key, upload_id)
 
+    def copy_part(
+        self, source: Key, etag: ETag, key: Key, upload_id: str, number: int, span: Span
+    ) -> Part:
+        return self._store.copy_part(source, etag, key, upload_id, number, span)
+
     def finish(
-        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+        self,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
-        return self._store.finish(key, upload_id, parts, only_if_absent=only_if_absent)
+        return self._store.finish(
+            key, upload_id, parts, only_if_absent=only_if_absent, replacing=replacing
+        )
 
     def abandon(self, key: Key, upload_id: str) -> None:
         self._store.abandon(key, upload_id)
@@ -117,6 +161,9 @@ class LimitedStore:
 
     def has_content(self, listed: Listed, window: Window, part_bytes: int) -> bool:
         return self._store.has_content(listed, window, part_bytes)
+
+    def same_content(self, key: Key, etag: ETag, window: Window, part_bytes: int) -> bool:
+        return self._store.same_content(key, etag, window, part_bytes)
 
     def close(self) -> None:
         self._store.close()

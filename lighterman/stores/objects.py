@@ -59,6 +59,10 @@ class Dialect(Protocol):
         """``SourceChangedError`` where what ``get`` answers says that it is another version."""
         ...
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        """Obstore's ``mode`` of a ``put`` that replaces this version and no other."""
+        ...
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         """The version that a ``put`` made."""
         ...
@@ -151,28 +155,45 @@ class Objects:
         )
 
     def put(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool,
+        replacing: ETag | None,
     ) -> ETag:
         """As the store's ``write``, of at most ``MOST_PUT_BYTES``."""
         data = read_window(window)
         return self._dialect.etag(
-            self.put_bytes(key, data, attributes, only_if_absent=only_if_absent)
+            self.put_bytes(
+                key, data, attributes, only_if_absent=only_if_absent, replacing=replacing
+            )
         )
 
     def put_bytes(
-        self, key: Key, data: bytes, attributes: Attributes, *, only_if_absent: bool
+        self,
+        key: Key,
+        data: bytes,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool,
+        replacing: ETag | None,
     ) -> Mapping[str, Any]:
         """What the store answers to such a write: ``e_tag`` and ``version``."""
         import obstore
 
         store = self._opened()
+        mode: Any = "create" if only_if_absent else "overwrite"
+        if replacing is not None:
+            mode = self._dialect.replacing(replacing)
         try:
             return obstore.put(
                 store,
                 key,
                 data,
                 attributes=self._dialect.to_fields(attributes, key),
-                mode="create" if only_if_absent else "overwrite",
+                mode=mode,
                 use_multipart=False,
             )
         except (

@@ -3,6 +3,8 @@
 import errno
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from lighterman.errors import (
@@ -83,6 +85,17 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> int:
     return done
 
 
+@contextmanager
+def memory_window(content: bytes) -> Iterator[Window]:
+    """A file in memory that holds a few bytes, as a window, for the length of the block."""
+    descriptor = os.memfd_create("window", os.MFD_CLOEXEC)
+    try:
+        write_at(descriptor, content, 0)
+        yield Window(descriptor, 0, len(content))
+    finally:
+        os.close(descriptor)
+
+
 def read_window(window: Window) -> bytes:
     """All bytes of a window. ``SourceChangedError`` when the file ends before it does."""
     reader = WindowBody(window)
@@ -135,6 +148,23 @@ class WindowBody(io.RawIOBase):
             raise SourceChangedError("the file being sent became shorter")
         self._position += len(data)
         return data
+
+
+def are_equal(one: Window, other: Window) -> bool:
+    """Whether two windows have the same bytes, read in small pieces; a file that became shorter is another."""
+    if one.size_bytes != other.size_bytes:
+        return False
+    done = 0
+    while done < one.size_bytes:
+        wanted = min(CHUNK_BYTES, one.size_bytes - done)
+        try:
+            data = os.pread(one.descriptor, wanted, one.start + done)
+            if not data or data != os.pread(other.descriptor, len(data), other.start + done):
+                return False
+        except OSError as error:
+            raise reading_failed(error, "the files being compared") from error
+        done += len(data)
+    return True
 
 
 def copy_between(

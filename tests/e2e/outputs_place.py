@@ -53,6 +53,9 @@ class Volume:
         (self.root / key).parent.mkdir(parents=True, exist_ok=True)
         (self.root / key).write_bytes(body)
 
+    def delete(self, key):
+        (self.root / key).unlink()
+
 
 class Outputs:
     """The outputs path ``path``, which goes to ``out/`` at ``place``."""

@@ -59,12 +59,20 @@ class HastyClock(SystemClock):
 class Outputs:
     """One run of the uploader over one outputs directory. ``restart`` makes the next one."""
 
-    def __init__(self, directory: Path, store: Store, prefix: str = "run-1") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        store: Store,
+        prefix: str = "run-1",
+        *,
+        fails_on_conflict: bool = False,
+    ) -> None:
         self.root = directory / "outputs"
         self.root.mkdir()
         self.state = str(directory / "state")
         self.store = Acting(store)
         self.prefix = prefix
+        self.fails_on_conflict = fails_on_conflict
         self.settings = TransferSettings(memory_bytes=64 * MIB, retry_seconds=5.0)
         self.budget = Budget(self.settings.memory_bytes)
         self.journal: Journal | None = None
@@ -89,6 +97,7 @@ class Outputs:
             budget=self.budget,
             tally=self.tally,
             part_threads=part_threads,
+            fails_on_conflict=self.fails_on_conflict,
         )
         self.store.calls.clear()
 
@@ -113,7 +122,7 @@ class Outputs:
             assert time.monotonic() < deadline
             clock.wait(REST_SECONDS / 4)
 
-    def send(self, path: str, **options: bool) -> Result:
+    def send(self, path: str, **options: Any) -> Result:
         return self.uploader.send(RelPath(path), **options).result
 
     def key(self, path: str) -> Key:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import msgspec
 import pytest
 
 from lighterman.errors import CannotWriteError, ConfigurationError
@@ -99,7 +100,77 @@ def test_another_version_is_replaced(reopen, directory, said):
     journal._database.execute("PRAGMA user_version = 99")
 
     assert reopen().fresh
-    assert "it has version 99, this program writes 1" in said.getvalue()
+    assert "it has version 99, this program writes 2" in said.getvalue()
+
+
+VERSION_1 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE synced (
+    directory TEXT NOT NULL, name TEXT NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
+    key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL,
+    PRIMARY KEY (directory, name)
+) WITHOUT ROWID;
+CREATE TABLE uploads (
+    path TEXT PRIMARY KEY, key TEXT NOT NULL, upload_id TEXT,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
+    part_bytes INTEGER NOT NULL, intended_seconds REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE parts (
+    path TEXT NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+    PRIMARY KEY (path, number)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_the_first_version_goes_on(reopen, directory):
+    """What is synced isn't sent again for a new version of the program; sums of content aren't known of it."""
+    os.makedirs(directory)
+    with contextlib.closing(sqlite3.connect(f"{directory}/{journal_file.NAME}")) as database:
+        database.executescript(VERSION_1)
+        database.execute("INSERT INTO meta VALUES ('destination', ?)", (HERE,))
+        row = ("a", "b.txt", *synced("a/b.txt").state, "run-1/a/b.txt", "e", 1)
+        database.execute(f"INSERT INTO synced VALUES ({','.join('?' * len(row))})", row)
+        database.commit()
+
+    journal = reopen()
+
+    assert not journal.fresh
+    assert journal.synced(rel("a/b.txt")) == synced("a/b.txt")
+    with_sum = msgspec.structs.replace(synced("c"), crc32c="00c0ffee")
+    journal.mark_synced([(rel("c"), with_sum)])
+    assert reopen().synced(rel("c")) == with_sum
+
+
+def test_what_has_the_same_content_state_is_found_under_any_path(reopen):
+    """Device, inode, size and mtime; a rename moves the ctime alone. Markers of directories have no content."""
+    journal = reopen()
+    journal.mark_synced(
+        [
+            (rel("a/b"), synced("a/b")),
+            (rel("other"), synced("other", inode=8)),
+            (rel("d/"), synced("d/")),
+        ]
+    )
+    renamed = state()._replace(ctime_ns=99, mode=0o600)
+
+    assert journal.synced_as(renamed) == [synced("a/b")]
+    for change in ({"size_bytes": 4}, {"mtime_ns": 5}, {"device": 2}, {"inode": 9}):
+        assert journal.synced_as(renamed._replace(**change)) == []
+
+
+def test_a_file_in_a_large_journal_is_found_by_its_inode(reopen):
+    """Cost per change must not grow with the tree: by an index."""
+    plan = (
+        reopen()
+        ._database.execute("EXPLAIN QUERY PLAN SELECT 1 FROM synced WHERE inode = 1 AND device = 1")
+        .fetchall()
+    )
+
+    assert "synced_by_inode" in plan[0][-1]
 
 
 def test_a_journal_whose_making_was_cut_short_is_made_anew(reopen):
@@ -145,7 +216,7 @@ def test_damage_met_on_the_way_is_moved_aside_for_the_next_start(reopen, directo
     journal.mark_synced([(rel(f"d/{number}"), synced(f"d/{number}")) for number in range(2000)])
     journal.close()
     with open(f"{directory}/{journal_file.NAME}", "r+b") as file:
-        file.seek(8 * 4096)
+        file.seek(os.fstat(file.fileno()).st_size // 8192 * 4096)
         file.write(b"\xff" * 4096 * 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_file, "CHECKED_BYTES", 0)  # as for one too large to be checked whole

@@ -92,6 +92,7 @@ class Client:
         *,
         checksum: Checksum | None = None,
         only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         """
         Make the object of these blocks; once more, when the answer was lost, of those that it has by then.
@@ -107,6 +108,8 @@ class Client:
         extras = self._scope()
         if only_if_absent:
             extras["match_condition"] = MatchConditions.IfMissing
+        if replacing is not None:
+            extras |= {"etag": f'"{replacing}"', "match_condition": MatchConditions.IfNotModified}
         if settings.tier:
             extras["standard_blob_tier"] = StandardBlobTier(settings.tier)
         if settings.tags:

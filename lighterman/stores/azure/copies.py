@@ -62,12 +62,15 @@ def copy_by_parts(
     attributes: Attributes,
     *,
     part_bytes: int,
+    only_if_absent: bool = False,
+    replacing: ETag | None = None,
 ) -> ETag:
-    """As ``copy_whole``, of any size. Blocks of one that fails end after a week."""
+    """As ``copy_whole``, of any size, and under conditions of the target. Blocks of a failed one end after a week."""
     upload = secrets.token_bytes(8)
     names = []
     for number, start in enumerate(range(0, source.size_bytes, part_bytes), start=1):
         end = min(source.size_bytes, start + part_bytes)
+        # The name tells that its bytes' sum isn't known.
         name = Block(upload, number, time.time_ns(), b"").name
         wire.call(
             "PUT",
@@ -82,7 +85,14 @@ def copy_by_parts(
             on_condition=SourceChangedError,
         )
         names.append(name)
-    return client.commit(target, names, attributes, checksum=source.checksum)
+    return client.commit(
+        target,
+        names,
+        attributes,
+        checksum=source.checksum,
+        only_if_absent=only_if_absent,
+        replacing=replacing,
+    )
 
 
 def _source(settings: AzureSettings, access: Access, source: Stat) -> dict[str, str]:

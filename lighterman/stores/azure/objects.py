@@ -48,6 +48,9 @@ class AzureDialect:
     def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
         require_same(self._settings.place, result["e_tag"] or "", etag, key)
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        return {"e_tag": f'"{etag}"'}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))
 
@@ -72,6 +75,8 @@ class AzureDialect:
         failure = failures.from_text(text)
         is_conflict = isinstance(error, obstore.exceptions.AlreadyExistsError)
         if is_conflict and not (failure and failure.code):  # its word for every 409
+            failure = failures.Failure(412)
+        if isinstance(error, obstore.exceptions.PreconditionError):
             failure = failures.Failure(412)
         if failure is None:
             return failures.broken(self._settings.place, text, key)

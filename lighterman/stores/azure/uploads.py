@@ -57,6 +57,7 @@ def finish(
     parts: list[Part],
     *,
     only_if_absent: bool = False,
+    replacing: ETag | None = None,
 ) -> ETag:
     waiting = {
         Part(block.number, ETag(block.md5), size_bytes): block.name
@@ -71,7 +72,13 @@ def finish(
                 key=key,
             )
         names.append(waiting[part])
-    return client.commit(key, names, blocks.attributes_in(upload_id), only_if_absent=only_if_absent)
+    return client.commit(
+        key,
+        names,
+        blocks.attributes_in(upload_id),
+        only_if_absent=only_if_absent,
+        replacing=replacing,
+    )
 
 
 def abandon(client: Client, key: Key, upload_id: str) -> None:
@@ -98,6 +105,21 @@ def made_of(client: Client, key: Key, parts: list[Part]) -> ETag | None:
         for block in (blocks.parsed(name),)
     ]
     return found.etag if committed and committed == sorted(parts) else None
+
+
+def same_content(client: Client, key: Key, etag: ETag, window: Window) -> bool:
+    """Whether the object of that ETag is made of blocks of ours whose sums are those of the window's pieces."""
+    found = client.blocks(key, "committed")
+    start = 0
+    for name, size_bytes in found.committed:
+        block = blocks.parsed(name)
+        piece = Window(window.descriptor, window.start + start, size_bytes)
+        start += size_bytes
+        if block is None or start > window.size_bytes:
+            return False
+        if checksums.of_window(checksums.MD5, piece) != block.md5:
+            return False
+    return found.etag == etag and start == window.size_bytes and bool(found.committed)
 
 
 def _mark(client: Client, key: Key, block: Block) -> None:

@@ -78,7 +78,13 @@ class Wire:
             return attributes_of(response.headers)
 
     def put(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool,
+        replacing: ETag | None,
     ) -> ETag:
         """As the store's ``write``, streamed: the service compares what arrives with its MD5."""
         digest = bytes.fromhex(checksums.of_window(checksums.MD5, window))
@@ -91,6 +97,8 @@ class Wire:
         }
         if only_if_absent:
             headers["if-none-match"] = "*"
+        if replacing is not None:
+            headers["if-match"] = f'"{replacing}"'
         answer = self.call(
             "PUT",
             key,

@@ -55,6 +55,9 @@ class GcsDialect:
     def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
         """A generation is asked for by its number: there is no other that could come."""
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        return {"version": etag}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag(result["version"] or "")
 
@@ -79,7 +82,8 @@ class GcsDialect:
             return refused
         text = str(error)
         failure = failures.from_text(text)
-        if isinstance(error, obstore.exceptions.AlreadyExistsError):
+        refusals = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
+        if isinstance(error, refusals):
             failure = failures.Failure(412)
         elif isinstance(error, FileNotFoundError):
             failure = failures.Failure(404, failure.reason if failure else "", text)

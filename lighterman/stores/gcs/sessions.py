@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from lighterman.errors import TransientError
+from lighterman.errors import ConditionFailedError, TransientError
 from lighterman.stores import metadata
-from lighterman.stores.contract import Attributes, Key
+from lighterman.stores.contract import Attributes, ETag, Key
 from lighterman.stores.gcs.settings import GcsSettings
 from lighterman.stores.gcs.wire import Wire
 
@@ -42,6 +42,7 @@ class _Transport:
             key=self._key,
             headers=kept,
             body=lambda: data,
+            on_condition=ConditionFailedError,
         )
         return _Reply(answer.status, answer.headers, answer.body)
 
@@ -53,6 +54,7 @@ def begin(
     attributes: Attributes,
     *,
     only_if_absent: bool = False,
+    replacing: ETag | None = None,
 ) -> str:
     """
     Path and query of a new session's URI. Not its host: behind a proxy or a private endpoint a server may
@@ -66,7 +68,7 @@ def begin(
     uri = blob.create_resumable_upload_session(
         content_type=attributes.content_type or "application/octet-stream",
         predefined_acl=settings.acl,
-        if_generation_match=0 if only_if_absent else None,
+        if_generation_match=int(replacing) if replacing else 0 if only_if_absent else None,
         checksum=None,
         retry=None,
     )

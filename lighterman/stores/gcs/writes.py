@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from lighterman.checksums import CRC32C, checksum, of_window
-from lighterman.errors import ConditionFailedError, TransientError
+from lighterman.errors import ConditionFailedError, SourceChangedError, TransientError
 from lighterman.stores.contract import Attributes, Checksum, ETag, Key, Window
 from lighterman.stores.gcs.resources import (
     STAT_FIELDS,
@@ -41,6 +41,7 @@ def put(
     attributes: Attributes,
     *,
     only_if_absent: bool,
+    replacing: ETag | None,
 ) -> ETag:
     """
     As the store's ``write``: metadata, CRC32C and bytes in one request
@@ -67,8 +68,7 @@ def put(
         query["predefinedAcl"] = settings.acl
     if settings.kms_key:
         query["kmsKeyName"] = settings.kms_key
-    if only_if_absent:
-        query["ifGenerationMatch"] = "0"
+    query |= condition(only_if_absent=only_if_absent, replacing=replacing)
     answer = wire.call(
         "POST",
         f"/upload{wire.bucket_path}/o",
@@ -93,6 +93,9 @@ def copy(
     etag: ETag,
     target: Key,
     attributes: Attributes,
+    *,
+    only_if_absent: bool,
+    replacing: ETag | None,
 ) -> ETag:
     """
     As the store's ``copy``, in as many calls as it takes
@@ -102,6 +105,7 @@ def copy(
         "ifSourceGenerationMatch": etag,
         "maxBytesRewrittenPerCall": str(COPIED_BYTES),
         "fields": f"done,rewriteToken,resource({STAT_FIELDS})",
+        **condition(only_if_absent=only_if_absent, replacing=replacing),
     }
     if settings.acl:
         query["destinationPredefinedAcl"] = settings.acl
@@ -110,7 +114,20 @@ def copy(
     told = msgspec.json.encode(properties(attributes, target, settings.storage_class))
     path = f"{wire.path_of(source)}/rewriteTo{wire.path_of(target).removeprefix('/storage/v1')}"
     while True:
-        answer = wire.call("POST", path, query, key=source, headers=JSON, body=partial(bytes, told))
+        try:
+            answer = wire.call(
+                "POST", path, query, key=source, headers=JSON, body=partial(bytes, told)
+            )
+        except SourceChangedError as error:
+            # One answer for either condition: which of them it was, the source tells.
+            conditional = only_if_absent or replacing is not None
+            if not conditional or _generation(wire, source) != etag:
+                raise
+            raise ConditionFailedError(
+                f"{target!r} is not in the state that was expected",
+                connection=settings.connection,
+                key=target,
+            ) from error
         step = rewrite_of(answer.body)
         if step.done and step.resource:
             return ETag(step.resource.generation)
@@ -121,6 +138,18 @@ def copy(
                 key=source,
             )
         query["rewriteToken"] = step.rewrite_token
+
+
+def _generation(wire: Wire, key: Key) -> str:
+    query = {"fields": STAT_FIELDS}
+    return resource_of(wire.call("GET", wire.path_of(key), query, key=key).body).generation
+
+
+def condition(*, only_if_absent: bool, replacing: ETag | None) -> dict[str, str]:
+    """What a call that makes an object is told to expect in its place."""
+    if replacing is not None:
+        return {"ifGenerationMatch": replacing}
+    return {"ifGenerationMatch": "0"} if only_if_absent else {}
 
 
 def check(

@@ -66,6 +66,10 @@ class S3Dialect:
     def require_pinned(self, result: Mapping[str, Any], etag: ETag, key: Key) -> None:
         require_same(self._settings.place, result["e_tag"] or "", etag, key)
 
+    def replacing(self, etag: ETag) -> dict[str, str]:
+        # Without quotes: AWS takes both, Ceph only this.
+        return {"e_tag": etag}
+
     def etag(self, result: Mapping[str, Any]) -> ETag:
         return ETag((result["e_tag"] or "").strip('"'))
 
@@ -90,7 +94,8 @@ class S3Dialect:
             return refused
         text = str(error)
         failure = failures.from_text(text)
-        if isinstance(error, obstore.exceptions.AlreadyExistsError):
+        refusals = (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
+        if isinstance(error, refusals):
             failure = failures.Failure(412)
         if failure is None:
             return broken(self._settings.place, text, key)

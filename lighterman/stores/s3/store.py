@@ -12,11 +12,11 @@ from lighterman.connections.model import Connection
 from lighterman.errors import (
     CredentialsError,
     SlowDownError,
-    SourceChangedError,
     SourceMissingError,
     TransientError,
 )
 from lighterman.stores.advice import Advice
+from lighterman.stores.conditions import of_target
 from lighterman.stores.contract import (
     Attributes,
     Digest,
@@ -25,14 +25,16 @@ from lighterman.stores.contract import (
     Listed,
     OpenUpload,
     Part,
+    Span,
     Stat,
     Window,
 )
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
-from lighterman.stores.s3 import etags, lifecycle, listing, uploads
+from lighterman.stores.s3 import copies, etags, lifecycle, listing, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
-from lighterman.stores.s3.failures import OtherRegionError, archived
+from lighterman.stores.s3.copies import Copier, Pinned
+from lighterman.stores.s3.failures import OtherRegionError
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
 from lighterman.stores.s3.stats import named_region, stat
@@ -118,6 +120,7 @@ class S3Store:
 
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = CALL_MEMORY_BYTES
+    copies_parts = True
 
     def __init__(
         self,
@@ -129,8 +132,7 @@ class S3Store:
     ) -> None:
         self._logins = logins
         self._configure = configure
-        self._copy_limit_bytes = copy_limit_bytes
-        self._copy_part_bytes = copy_part_bytes
+        self._copier = Copier(copy_limit_bytes, copy_part_bytes)
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
         self._renew_at_seconds = 0.0
@@ -190,47 +192,51 @@ class S3Store:
         return straight(self._engines.settings, current)
 
     def write(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         def put(engines: _Engines) -> ETag:
             plain = not engines.settings.write_kwargs
             if plain and engines.objects.takes(key) and window.size_bytes <= MOST_PUT_BYTES:
-                return engines.objects.put(key, window, attributes, only_if_absent=only_if_absent)
+                return engines.objects.put(
+                    key, window, attributes, only_if_absent=only_if_absent, replacing=replacing
+                )
             return uploads.put(
                 engines.client(),
                 key,
                 window,
                 attributes,
                 only_if_absent=only_if_absent,
+                replacing=replacing,
             )
 
-        return self._with_login(put)
+        with of_target(replacing):
+            return self._with_login(put)
 
-    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
+    def copy(
+        self,
+        source: Key,
+        etag: ETag,
+        target: Key,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
+    ) -> ETag:
         def copy(engines: _Engines) -> ETag:
-            found = stat(engines.wire, engines.settings, source)
-            if found.etag != etag:  # Ceph ignores the condition of the copy itself
-                raise SourceChangedError(
-                    f"{source!r} is another object by now", connection=self.connection, key=source
-                )
-            if found.archived:
-                raise archived(engines.settings.place, source)
-            size_bytes = found.size_bytes
-            arguments = (
-                engines.client(),
-                engines.settings.bucket,
-                source,
-                etag,
-                target,
-                attributes,
+            return self._copier.copy(
+                engines.wire,
+                engines.client,
+                engines.settings,
+                Pinned(source, etag, target, attributes),
+                only_if_absent=only_if_absent,
+                replacing=replacing,
             )
-            if size_bytes <= self._copy_limit_bytes:
-                made = uploads.copy_whole(*arguments)
-            else:
-                made = uploads.copy_by_parts(
-                    *arguments, size_bytes=size_bytes, part_bytes=self._copy_part_bytes
-                )
-            return made or stat(engines.wire, engines.settings, target).etag
 
         return self._with_login(copy)
 
@@ -250,6 +256,7 @@ class S3Store:
         *,
         part_bytes: int,  # noqa: ARG002  # S3 sees
         only_if_absent: bool = False,  # noqa: ARG002  # said to finish
+        replacing: ETag | None = None,  # noqa: ARG002  # said to finish
     ) -> str:
         return self._with_login(lambda engines: uploads.begin(engines.client(), key, attributes))
 
@@ -263,13 +270,38 @@ class S3Store:
             lambda engines: uploads.sent_parts(engines.client(), key, upload_id)
         )
 
+    def copy_part(
+        self, source: Key, etag: ETag, key: Key, upload_id: str, number: int, span: Span
+    ) -> Part:
+        def copy(engines: _Engines) -> Part:
+            bucket = engines.settings.bucket
+            part = copies.copy_part(
+                engines.client(), bucket, source, etag, key, upload_id, number, span
+            )
+            # After it, for those that ignore the condition: nothing is visible before the upload's end.
+            copies.looked_at(engines.wire, engines.settings, source, etag)
+            return part
+
+        return self._with_login(copy)
+
     def finish(
-        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+        self,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         def finish(engines: _Engines) -> ETag:
             try:
                 made = uploads.finish(
-                    engines.client(), key, upload_id, parts, only_if_absent=only_if_absent
+                    engines.client(),
+                    key,
+                    upload_id,
+                    parts,
+                    only_if_absent=only_if_absent,
+                    replacing=replacing,
                 )
             except SlowDownError:
                 raise
@@ -306,6 +338,13 @@ class S3Store:
         if listed.checksum is not None:
             return etags.of_content(window) == listed.etag
         return etags.of_content_by_parts(window, part_bytes) == listed.etag
+
+    def same_content(self, key: Key, etag: ETag, window: Window, part_bytes: int) -> bool:  # noqa: ARG002  # its ETag tells
+        if not self._engines.settings.md5_etags:
+            return False
+        if etags.checksum_of(etag) is not None:
+            return etags.of_content(window) == etag
+        return etags.of_content_by_parts(window, part_bytes) == etag
 
     @property
     def login_source(self) -> str:

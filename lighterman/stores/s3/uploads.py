@@ -1,6 +1,7 @@
 """Uploads by parts, and copies inside the store, through botocore's client."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -62,7 +63,7 @@ def begin(client: Client, key: Key, attributes: Attributes) -> str:
 
 
 def send_part(client: Client, key: Key, upload_id: str, number: int, window: Window) -> Part:
-    answer = _of_upload(
+    answer = of_upload(
         client,
         "UploadPart",
         key,
@@ -73,7 +74,7 @@ def send_part(client: Client, key: Key, upload_id: str, number: int, window: Win
             "ContentLength": window.size_bytes,
         },
     )
-    return Part(number, _bare(answer["ETag"]), window.size_bytes)
+    return Part(number, bare(answer["ETag"]), window.size_bytes)
 
 
 def sent_parts(client: Client, key: Key, upload_id: str) -> list[Part]:
@@ -81,9 +82,9 @@ def sent_parts(client: Client, key: Key, upload_id: str) -> list[Part]:
     marker = 0
     while True:
         query = {"UploadId": upload_id, "PartNumberMarker": marker}
-        answer = _of_upload(client, "ListParts", key, query)
+        answer = of_upload(client, "ListParts", key, query)
         parts += [
-            Part(part["PartNumber"], _bare(part["ETag"]), part["Size"])
+            Part(part["PartNumber"], bare(part["ETag"]), part["Size"])
             for part in answer.get("Parts", ())
         ]
         if not answer.get("IsTruncated"):
@@ -98,20 +99,21 @@ def finish(
     parts: list[Part],
     *,
     only_if_absent: bool = False,
+    replacing: ETag | None = None,
 ) -> ETag:
     """The object's ETag; ``""`` where the store doesn't tell it here (Ceph)."""
     listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in sorted(parts)]
-    answer = _of_upload(
+    answer = of_upload(
         client,
         "CompleteMultipartUpload",
         key,
         {
             "UploadId": upload_id,
             "MultipartUpload": {"Parts": listed},
-            **({"IfNoneMatch": "*"} if only_if_absent else {}),
+            **_condition(only_if_absent=only_if_absent, replacing=replacing),
         },
     )
-    return _bare(answer.get("ETag") or "")
+    return bare(answer.get("ETag") or "")
 
 
 def abandon(client: Client, key: Key, upload_id: str) -> None:
@@ -147,13 +149,13 @@ def put(
     attributes: Attributes,
     *,
     only_if_absent: bool,
+    replacing: ETag | None,
 ) -> ETag:
     parameters = object_parameters(attributes, key)
     parameters |= {"Body": WindowBody(window), "ContentLength": window.size_bytes}
-    if only_if_absent:
-        parameters["IfNoneMatch"] = "*"
+    parameters |= _condition(only_if_absent=only_if_absent, replacing=replacing)
     answer = client.call("PutObject", key, parameters, on_condition=ConditionFailedError)
-    return _bare(answer["ETag"])
+    return bare(answer["ETag"])
 
 
 def copy_whole(
@@ -169,7 +171,7 @@ def copy_whole(
             **object_parameters(attributes, target),
         },
     )
-    return _bare(answer["CopyObjectResult"]["ETag"])
+    return bare(answer["CopyObjectResult"]["ETag"])
 
 
 def copy_by_parts(
@@ -182,8 +184,14 @@ def copy_by_parts(
     *,
     size_bytes: int,
     part_bytes: int,
+    look: Callable[[], object],
+    only_if_absent: bool = False,
+    replacing: ETag | None = None,
 ) -> ETag:
-    """As ``copy_whole``, above its limit. An upload that fails is abandoned."""
+    """
+    As ``copy_whole``, above its limit, or under conditions of the target, which stores keep for uploads longer than
+    for copies. ``look`` raises where the source is another object by now. An upload that fails is abandoned.
+    """
     part_bytes = max(part_bytes, math.ceil(size_bytes / LIMITS.most_parts))
     upload_id = begin(client, target, attributes)
     try:
@@ -201,23 +209,39 @@ def copy_by_parts(
                     "CopySourceRange": f"bytes={start}-{end - 1}",
                 },
             )
-            parts.append(Part(number, _bare(answer["CopyPartResult"]["ETag"]), end - start))
-        return finish(client, target, upload_id, parts)
+            parts.append(Part(number, bare(answer["CopyPartResult"]["ETag"]), end - start))
+        look()  # some stores ignore the pin of a part
+        return finish(
+            client, target, upload_id, parts, only_if_absent=only_if_absent, replacing=replacing
+        )
     except LightermanError:
         abandon(client, target, upload_id)
         raise
 
 
-def _of_upload(
-    client: Client, operation: str, key: Key, parameters: dict[str, Any]
+def _condition(*, only_if_absent: bool, replacing: ETag | None) -> dict[str, str]:
+    if replacing is not None:
+        return {"IfMatch": replacing}  # without quotes: AWS takes both, Ceph only this
+    return {"IfNoneMatch": "*"} if only_if_absent else {}
+
+
+def of_upload(
+    client: Client,
+    operation: str,
+    key: Key,
+    parameters: dict[str, Any],
+    *,
+    on_condition: type[LightermanError] = ConditionFailedError,
 ) -> dict[str, Any]:
+    """A call that concerns an open upload: ``UploadMissingError`` where the store knows none."""
     try:
-        return client.call(operation, key, parameters, on_condition=ConditionFailedError)
+        return client.call(operation, key, parameters, on_condition=on_condition)
     except SourceMissingError as error:  # as Ceph says it
         raise UploadMissingError(
             f"the store knows no such upload of {key!r}", connection=error.connection, key=key
         ) from error
 
 
-def _bare(etag: str) -> ETag:
+def bare(etag: str) -> ETag:
+    """An ETag without its quotes."""
     return ETag(etag.strip('"'))

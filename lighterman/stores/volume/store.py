@@ -13,6 +13,7 @@ from lighterman.errors import (
     ConditionFailedError,
     ConfigurationError,
     SourceChangedError,
+    SourceMissingError,
     TransientError,
     UntrustedDataError,
 )
@@ -24,15 +25,16 @@ from lighterman.stores.contract import (
     Listed,
     OpenUpload,
     Part,
+    Span,
     Stat,
     UploadLimits,
     Window,
 )
 from lighterman.stores.keys import pages_after
 from lighterman.stores.volume import listing
-from lighterman.stores.volume.paths import Root, etag_of, relative_path
+from lighterman.stores.volume.paths import Replacement, Root, etag_of, relative_path
 from lighterman.stores.volume.uploads import Uploads
-from lighterman.stores.windows import CHUNK_BYTES, copy_between, writing_failed
+from lighterman.stores.windows import CHUNK_BYTES, are_equal, copy_between, writing_failed
 
 SMALL_WRITE_BYTES: Final = 1024 * 1024 * 1024
 """Parts cost a second copy, so they are for files whose copy is worth going on with after a kill."""
@@ -74,6 +76,7 @@ class VolumeStore:
     lists_after = False
     small_write_bytes = SMALL_WRITE_BYTES
     call_memory_bytes = 2 * CHUNK_BYTES
+    copies_parts = False
 
     def __init__(self, path: str, connection: str, *, read_only: bool = False) -> None:
         self.connection = connection
@@ -121,7 +124,13 @@ class VolumeStore:
         """Only its own engine reads it."""
 
     def write(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
+        self,
+        key: Key,
+        window: Window,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         path = self._writable(key)
         if key.endswith("/"):
@@ -131,19 +140,25 @@ class VolumeStore:
         with self._root.replacing(path) as file:
             if copy_between(window, file.descriptor, 0) < window.size_bytes:
                 raise self._shrunk(key)
-            if not only_if_absent:
-                return file.place(attributes.mode, attributes.mtime_ns)
-            etag = file.place_if_absent(attributes.mode, attributes.mtime_ns)
-        if etag is None:
-            raise self._is_there(key)
-        return etag
+            return self._placed(file, key, attributes, replacing, only_if_absent=only_if_absent)
 
-    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
+    def copy(
+        self,
+        source: Key,
+        etag: ETag,
+        target: Key,
+        attributes: Attributes,
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
+    ) -> ETag:
         path = self._writable(target)
         with self._root.opened(source) as descriptor:
             status = os.fstat(descriptor)
             self._expect(source, etag, status)
             if target.endswith("/"):
+                if only_if_absent and self._has_directory(path):
+                    raise self._is_there(target)
                 size = 0 if source.endswith("/") else status.st_size
                 return self._make_directory(target, path, attributes, size)
             with self._root.replacing(path) as file:
@@ -151,7 +166,9 @@ class VolumeStore:
                 self._expect(source, etag, os.fstat(descriptor))
                 if copied < status.st_size:
                     raise self._shrunk(source)
-                return file.place(attributes.mode, attributes.mtime_ns)
+                return self._placed(
+                    file, target, attributes, replacing, only_if_absent=only_if_absent
+                )
 
     def delete(self, key: Key) -> None:
         path = self._writable(key)
@@ -176,6 +193,7 @@ class VolumeStore:
         *,
         part_bytes: int,  # noqa: ARG002  # any
         only_if_absent: bool = False,  # noqa: ARG002  # said to finish
+        replacing: ETag | None = None,  # noqa: ARG002  # said to finish
     ) -> str:
         self._writable(key)
         return self._uploads.begin(key, attributes, time.time())
@@ -190,17 +208,26 @@ class VolumeStore:
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
         return self._uploads.sent(key, upload_id)
 
+    def copy_part(
+        self, source: Key, etag: ETag, key: Key, upload_id: str, number: int, span: Span
+    ) -> Part:
+        """Not asked of it: its parts are copied once more at the end, and sending is a copy itself."""
+        raise NotImplementedError
+
     def finish(
-        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
+        self,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool = False,
+        replacing: ETag | None = None,
     ) -> ETag:
         path = self._writable(key)
         attributes = self._uploads.describe(key, upload_id).attributes
         with self._root.replacing(path) as file:
             self._uploads.join(key, upload_id, parts, file.descriptor)
-            place = file.place_if_absent if only_if_absent else file.place
-            etag = place(attributes.mode, attributes.mtime_ns)
-        if etag is None:
-            raise self._is_there(key)
+            etag = self._placed(file, key, attributes, replacing, only_if_absent=only_if_absent)
         self._uploads.drop(upload_id)
         return etag
 
@@ -221,6 +248,17 @@ class VolumeStore:
 
     def has_content(self, listed: Listed, window: Window, part_bytes: int) -> bool:  # noqa: ARG002
         return False
+
+    def same_content(self, key: Key, etag: ETag, window: Window, part_bytes: int) -> bool:  # noqa: ARG002
+        try:
+            with self._root.opened(key) as descriptor:
+                status = os.fstat(descriptor)
+                stored = Window(descriptor, 0, window.size_bytes)
+                if etag_of(status) != etag or status.st_size != window.size_bytes:
+                    return False
+                return are_equal(stored, window) and etag_of(os.fstat(descriptor)) == etag
+        except SourceMissingError:
+            return False
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -258,6 +296,37 @@ class VolumeStore:
                 return etag_of(os.fstat(descriptor))
         except OSError as error:
             raise writing_failed(error, self._root.where(path)) from error
+
+    def _placed(
+        self,
+        file: Replacement,
+        key: Key,
+        attributes: Attributes,
+        replacing: ETag | None,
+        *,
+        only_if_absent: bool,
+    ) -> ETag:
+        """
+        The new file under its name, if the condition holds. Of a file that is to be replaced it is compared right
+        before the rename: the kernel knows no rename that compares, so what is written in between is lost.
+        """
+        if replacing is not None and self._version(key) != replacing:
+            raise ConditionFailedError(
+                f"{self._root.where(key)} is another file by now",
+                connection=self.connection,
+                key=key,
+            )
+        place = file.place_if_absent if only_if_absent else file.place
+        etag = place(attributes.mode, attributes.mtime_ns)
+        if etag is None:
+            raise self._is_there(key)
+        return etag
+
+    def _version(self, key: Key) -> ETag | None:
+        try:
+            return self.stat(key).etag
+        except SourceMissingError:
+            return None
 
     def _has_directory(self, path: str) -> bool:
         return os.path.isdir(self._root.where(path))
