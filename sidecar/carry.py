@@ -4,8 +4,10 @@ from the descriptor. Either way the object is one state that the file had.
 """
 
 import os
+from collections.abc import Callable
 from typing import Final
 
+from lighterman.checksums import CRC32C, of_window
 from lighterman.clock import Clock
 from lighterman.stores.contract import ETag, Key, Store, Window
 from lighterman.transfer.budget import Budget
@@ -42,9 +44,12 @@ class Carrier:
         budget: Budget,
         tally: Tally,
         part_threads: int = 4,
+        wants_crc32c: Callable[[RelPath], bool] = lambda _path: False,
     ) -> None:
+        """``wants_crc32c`` says of which files the journal is to have the sum of what was sent."""
         self._store = store
         self._journal = journal
+        self._wants_crc32c = wants_crc32c
         self._attempts = attempts
         self._pace = pace
         self._budget = budget
@@ -59,6 +64,7 @@ class Carrier:
             pace=pace,
             budget=budget,
             threads=part_threads,
+            wants_crc32c=wants_crc32c,
         )
 
     def carry(self, output: Output, key: Key, *, live: bool) -> ETag | None:
@@ -102,9 +108,12 @@ class Carrier:
         with self._budget.take(memory_bytes), output.copied() as window:
             if window.size_bytes != size_bytes or not output.holds(live=live):
                 return None
+            wants_sum = self._wants_crc32c(output.path)
+            crc32c = of_window(CRC32C, window) if wants_sum else None
             etag = self._write(output.path, key, output.state, window)
         shipment.carried(size_bytes)
-        self._journal.mark_synced([(output.path, Synced(output.state, key, etag))])
+        synced = Synced(output.state, key, etag, crc32c=crc32c)
+        self._journal.mark_synced([(output.path, synced)])
         return etag
 
     def _write(self, path: RelPath, key: Key, state: FileState, window: Window) -> ETag:

@@ -19,9 +19,9 @@ from sidecar.states import FileState, RelPath, Synced, join, split
 PAGE_ROWS = 1000
 """Rows of one page of ``rows``: the lock is free between pages, memory is for one."""
 
-Row = tuple[str, str, int, int, int, int, int, int, str, str, int]
+Row = tuple[str, str, int, int, int, int, int, int, str, str, int, str | None]
 
-_SYNCED = "device, inode, size_bytes, mtime_ns, ctime_ns, mode, key, etag, uploaded"
+_SYNCED = "device, inode, size_bytes, mtime_ns, ctime_ns, mode, key, etag, uploaded, crc32c"
 _UPLOAD = (
     "path, key, upload_id, device, inode, size_bytes, mtime_ns, ctime_ns, mode, part_bytes,"
     " intended_seconds"
@@ -268,6 +268,54 @@ class Journal:
             self._change_unguarded("finished", move)
         self._pending.discard(path)
 
+    # Groups
+
+    def note_crc32c(self, path: RelPath, etag: ETag, crc32c: str) -> None:
+        """What the path's object adds up to, if it still is the one with this ETag."""
+        self._change(
+            "note_crc32c",
+            "UPDATE synced SET crc32c = ? WHERE directory = ? AND name = ? AND etag = ?",
+            (crc32c, *split(path), etag),
+        )
+
+    def manifests(self) -> dict[Key, ETag | None]:
+        """Every manifest that the bucket may have; without an ETag where its writing isn't known to have ended."""
+        return {Key(key): etag for key, etag in self._read("SELECT key, etag FROM manifests")}
+
+    def note_manifests(self, manifests: list[tuple[Key, ETag | None]]) -> None:
+        """
+        The bucket has these, or (``None``) will have them any moment. This holds after a power cut too: a
+        manifest that nobody knows of could not be withdrawn.
+        """
+        is_written = any(etag for _, etag in manifests)
+        with self._guard:
+            self._database.execute("PRAGMA synchronous = FULL")
+            try:
+                self._change_unguarded(
+                    "manifest_written" if is_written else "manifest_intended",
+                    lambda: self._database.executemany(
+                        "INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests
+                    ),
+                )
+            finally:
+                self._database.execute("PRAGMA synchronous = NORMAL")
+
+    def manifest_withdrawn(self, key: Key) -> None:
+        """The bucket has it no more."""
+        self._change("manifest_withdrawn", "DELETE FROM manifests WHERE key = ?", (key,))
+
+    def completed(self) -> dict[RelPath, int]:
+        """The groups that were renamed into place, and when: nanoseconds by their file system's clock."""
+        return dict(self._read("SELECT directory, at_ns FROM completed"))
+
+    def complete(self, directory: RelPath, at_ns: int | None) -> None:
+        """A group was renamed into place then; ``None``: it is gone."""
+        if at_ns is None:
+            self._change("gone", "DELETE FROM completed WHERE directory = ?", (directory,))
+        else:
+            sql = "INSERT OR REPLACE INTO completed VALUES (?, ?)"
+            self._change("complete", sql, (directory, at_ns))
+
     # Against a listing
 
     def forget_unlisted(self, listing_file: str) -> list[RelPath]:
@@ -325,7 +373,7 @@ class Journal:
     def _insert(self, rows: list[Row]) -> None:
         self._database.executemany(
             f"INSERT OR REPLACE INTO synced (directory, name, {_SYNCED})"  # noqa: S608  # constants
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             rows,
         )
 
@@ -343,12 +391,19 @@ def _is_utf8(path: str) -> bool:
 
 
 def _row(path: RelPath, synced: Synced) -> Row:
-    return (*split(path), *synced.state, synced.key, synced.etag, int(synced.uploaded))
+    return (
+        *split(path),
+        *synced.state,
+        synced.key,
+        synced.etag,
+        int(synced.uploaded),
+        synced.crc32c,
+    )
 
 
 def _synced(row: tuple[Any, ...]) -> Synced:
-    *state, key, etag, uploaded = row
-    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded))
+    *state, key, etag, uploaded, crc32c = row
+    return Synced(FileState(*state), Key(key), ETag(etag), bool(uploaded), crc32c)
 
 
 def _pending(row: tuple[Any, ...]) -> PendingUpload:

@@ -17,7 +17,9 @@ from lighterman.log import get_logger
 
 NAME = "journal.db"
 LOCK_NAME = "journal.lock"
-VERSION = 1
+VERSION = 2
+MIGRATED = frozenset({1})
+"""Versions that are brought to this one as they are opened."""
 CHECKED_BYTES = 64 << 20
 """Up to this size the whole database is checked as it is opened (some 0.2 s at most)."""
 _STATE_HINT = "give a writable directory of its own with --state DIR"
@@ -34,7 +36,7 @@ CREATE TABLE synced (
     directory TEXT NOT NULL, name TEXT NOT NULL,
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
-    key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL,
+    key TEXT NOT NULL, etag TEXT NOT NULL, uploaded INTEGER NOT NULL, crc32c TEXT,
     PRIMARY KEY (directory, name)
 ) WITHOUT ROWID;
 CREATE TABLE uploads (
@@ -48,6 +50,11 @@ CREATE TABLE parts (
     PRIMARY KEY (path, number)
 ) WITHOUT ROWID;
 """
+_SCHEMA_OF_GROUPS = """
+CREATE TABLE manifests (key TEXT PRIMARY KEY, etag TEXT) WITHOUT ROWID;
+CREATE TABLE completed (directory TEXT PRIMARY KEY, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_SCHEMA += _SCHEMA_OF_GROUPS
 
 
 class JournalFile:
@@ -114,6 +121,7 @@ class JournalFile:
             )
             return self._created(destination)
         if why_not is None:
+            _migrate(database)
             return database
         if why_not:
             get_logger().warning(
@@ -194,7 +202,7 @@ def _unusable(database: sqlite3.Connection, destination: str) -> str | None:
     [version] = database.execute("PRAGMA user_version").fetchone()
     if not database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         return ""
-    if version != VERSION:
+    if version != VERSION and version not in MIGRATED:
         return f"it has version {version}, this program writes {VERSION}"
     row = database.execute("SELECT value FROM meta WHERE name = 'destination'").fetchone()
     if row is None:
@@ -204,6 +212,17 @@ def _unusable(database: sqlite3.Connection, destination: str) -> str | None:
         left = f", where it leaves {uploads} uploads open" if uploads else ""
         return f"it belongs to {row[0]}{left}"
     return None
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    """Bring a database of an earlier version to this one, in one transaction."""
+    [version] = database.execute("PRAGMA user_version").fetchone()
+    if version == VERSION:
+        return
+    database.executescript(
+        "BEGIN IMMEDIATE; ALTER TABLE synced ADD COLUMN crc32c TEXT;"
+        f"{_SCHEMA_OF_GROUPS}PRAGMA user_version = {VERSION}; COMMIT;"
+    )
 
 
 def _lock(path: Path) -> int:

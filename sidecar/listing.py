@@ -76,6 +76,15 @@ class Listing:
             ).fetchall()
         return bool(found)
 
+    def take_named(self, name: str, *, also: Key) -> list[tuple[Key, ETag | None]]:
+        """Every key with this last component, and one more, with their ETags; told once, as by ``take``."""
+        with self._guard:
+            rows = self._database.execute(
+                "DELETE FROM listed WHERE key = ? OR key GLOB ? OR key = ? RETURNING key, etag",
+                (name, f"*/{name}", also),
+            ).fetchall()
+        return [(Key(key), ETag(etag)) for key, etag in rows]
+
     def close(self) -> None:
         """Remove it."""
         with contextlib.suppress(AttributeError):  # it failed before there was one

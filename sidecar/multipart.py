@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from lighterman.checksums import CRC32C, joined_crc32c, of_window
 from lighterman.clock import Clock
 from lighterman.errors import (
     DeadlineError,
@@ -49,6 +50,7 @@ class Multipart:
         pace: Pace,
         budget: Budget,
         threads: int,
+        wants_crc32c: Callable[[RelPath], bool] = lambda _path: False,
     ) -> None:
         self._store = store
         self._journal = journal
@@ -57,6 +59,7 @@ class Multipart:
         self._pace = pace
         self._budget = budget
         self._threads = threads
+        self._wants_crc32c = wants_crc32c
 
     def send(self, output: Output, key: Key, shipment: Shipment, *, live: bool) -> ETag | None:
         """
@@ -155,6 +158,9 @@ class Multipart:
             if span.number not in parts
         ]
         shipment.plan(sum(span.size_bytes for span in missing))
+        sums: dict[int, str] = {}
+        # What a live file loses and gains again while it is sent could be in the one and not in the other.
+        wants_sum = not live and self._wants_crc32c(upload.path)
 
         def send(span: Span) -> None:
             if self._attempts.is_stopped:
@@ -168,6 +174,8 @@ class Multipart:
                     return self._store.send_part(key, upload_id, span.number, window)
 
             part = self._attempts.call(f"part {span.number} of {key}", attempt)
+            if wants_sum:  # from the page cache, where the request has just had it from
+                sums[span.number] = of_window(CRC32C, window)
             self._journal.part_sent(upload.path, part)
             parts[span.number] = part
             shipment.carried(span.size_bytes)
@@ -176,7 +184,8 @@ class Multipart:
         _check(output, live=live)
         in_order = [parts[number] for number in sorted(parts)]
         etag = self._request(f"finish {key}", lambda: self._store.finish(key, upload_id, in_order))
-        self._journal.finished(upload.path, Synced(upload.state, key, etag))
+        synced = Synced(upload.state, key, etag, crc32c=_joined(sums, upload))
+        self._journal.finished(upload.path, synced)
         return etag
 
     def _arrived(self, upload: PendingUpload, output: Output) -> dict[int, Part]:
@@ -250,6 +259,16 @@ class Multipart:
                 return operation()
 
         return self._attempts.call(what, attempt)
+
+
+def _joined(sums: dict[int, str], upload: PendingUpload) -> str | None:
+    """The whole file's sum; ``None`` where a part was sent by an earlier process, or none was wanted."""
+    total = 0
+    for span in spans(upload.state.size_bytes, upload.part_bytes):
+        if span.number not in sums:
+            return None
+        total = joined_crc32c(total, int(sums[span.number], 16), span.size_bytes)
+    return f"{total:08x}"
 
 
 def _check(output: Output, *, live: bool) -> None:

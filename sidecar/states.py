@@ -54,6 +54,8 @@ class Synced(msgspec.Struct, frozen=True):
     etag: ETag
     uploaded: bool = True
     """False where the object was found equal, not sent by this journal: it is never deleted."""
+    crc32c: str | None = None
+    """Of the object's content, eight lower-case hexadecimal digits; ``None`` where nobody computed it."""
 
 
 def marker_path(directory: RelPath) -> RelPath:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -78,7 +78,9 @@ class Uploader:
         budget: Budget,
         tally: Tally,
         part_threads: int = 4,
+        wants_crc32c: Callable[[RelPath], bool] = lambda _path: False,
     ) -> None:
+        """``wants_crc32c`` says of which files the journal is to have the sum of what was sent."""
         self._store = store
         self._prefix = prefix
         self._root = os.path.realpath(root)
@@ -98,6 +100,7 @@ class Uploader:
             budget=budget,
             tally=tally,
             part_threads=part_threads,
+            wants_crc32c=wants_crc32c,
         )
         self._adoption: Adoption | None = None
         self._busy: set[RelPath] = set()
@@ -123,11 +126,12 @@ class Uploader:
                         "sidecar.upload_not_abandoned", key=upload.key, error=str(error)
                     )
 
-    def adopt(self) -> int:
+    def adopt(self, marker: str = "") -> int:
         """
         For a fresh journal (``journal.fresh``): list the destination and note as synced what init brought
         from it, so that ``send`` finds that, and other files whose object is already there with equal
-        content (UNCHANGED), instead of sending. Returns how many objects are there. Costs one listing;
+        content (UNCHANGED), instead of sending. The manifests that are there, ``marker`` among them, are
+        noted first: they go before anything below them changes. Returns how many objects are there. Costs one listing;
         reads those other files as they are met.
         """
         adoption = self._attempts.call(
@@ -136,6 +140,7 @@ class Uploader:
         )
         if adoption.count:
             self._adoption = adoption
+            self._journal.note_manifests(adoption.manifests(marker))
             seeded = seed(self._journal, adoption, self._root, self._prefix)
             if seeded:
                 self._tally.skip(seeded)

@@ -99,7 +99,7 @@ def test_another_version_is_replaced(reopen, directory, said):
     journal._database.execute("PRAGMA user_version = 99")
 
     assert reopen().fresh
-    assert "it has version 99, this program writes 1" in said.getvalue()
+    assert "it has version 99, this program writes 2" in said.getvalue()
 
 
 def test_a_journal_whose_making_was_cut_short_is_made_anew(reopen):
