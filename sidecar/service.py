@@ -374,6 +374,8 @@ class Service:
     def _publish(self, *, is_whole: bool) -> None:
         self._phase = _Phase.PUBLISHING
         self._publishing.finish(is_whole=is_whole)
+        if self._publishing.is_over():
+            self._phase = _Phase.OVER
 
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
