@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -84,6 +85,19 @@ class Listing:
                 (name, f"*/{name}", also),
             ).fetchall()
         return [(Key(key), ETag(etag)) for key, etag in rows]
+
+    def left(self) -> Iterator[Key]:
+        """The keys that nobody took, in order."""
+        last = ""
+        while True:
+            with self._guard:
+                rows = self._database.execute(
+                    "SELECT key FROM listed WHERE key > ? ORDER BY key LIMIT 1000", (last,)
+                ).fetchall()
+            if not rows:
+                return
+            for (last,) in rows:
+                yield Key(last)
 
     def close(self) -> None:
         """Remove it."""

@@ -237,7 +237,10 @@ def test_mirror_deletes_the_manifest_before_the_first_file(outputs):
     (outputs.path / "ckpt-2" / "b").unlink()
     assert outputs.sync(*flags).code == 0
     # A directory that is empty by now stays on a volume.
-    assert [name for name in outputs.names() if not name.endswith("/")] == [f"ckpt-2/{NAME}", "ckpt-2/a"]
+    assert [name for name in outputs.names() if not name.endswith("/")] == [
+        f"ckpt-2/{NAME}",
+        "ckpt-2/a",
+    ]
     assert manifest(outputs, "ckpt-2") == told({"a": "one"})
 
 
