@@ -10,6 +10,7 @@ import google_crc32c
 import pytest
 import trees
 from outputs_place import Outputs, eventually
+from servers.faults import Call, is_get
 from test_sidecar_ending import bound_by_modes, close_to_it
 
 NAME = ".lighterman-manifest.json"
@@ -277,6 +278,46 @@ def test_a_group_is_fetched_and_verified(bucket, program_over, tmp_path):
     assert back.event("init.manifest_read")["files"] == 2
     (tmp_path / "back" / NAME).unlink()
     assert trees.differences(outputs.path / "model", tmp_path / "back") == []
+
+
+def init(outputs, directory, method):
+    flags = ("--connection", "bucket", "--dir", "out/ckpt:.", "--to", directory)
+    return getattr(outputs.program, method)("init", *flags)
+
+
+def test_while_a_group_changes_nothing_vouches_for_it(s3_outputs, tmp_path):
+    """Without a manifest what has no checksum of the store counts as unverified, as ever."""
+    s3_outputs.write("ckpt/small", "one")
+    trees.make_large(s3_outputs.path / "ckpt" / "large", 20 * MIB)
+    assert s3_outputs.sync("--group", "ckpt").code == 0
+    assert init(s3_outputs, tmp_path / "first", "run").report.get("unverified", 0) == 0
+    running = s3_outputs.sidecar(*FLAGS, "--group", "ckpt")
+    s3_outputs.write("ckpt/small", "two")
+    s3_outputs.wait_for("ckpt/small", "two")
+    ended = init(s3_outputs, tmp_path / "second", "run")
+    assert (ended.code, ended.report["unverified"]) == (0, 1)
+    running.signal(signal.SIGTERM)
+    assert running.finish().code == 0
+    assert init(s3_outputs, tmp_path / "third", "run").report.get("unverified", 0) == 0
+
+
+def test_an_init_that_met_the_manifest_takes_nothing_else(
+    s3_bucket, program_over, proxy_to, tmp_path
+):
+    """A file that changes after the manifest was read is fetched anew, and refused: 65, not half of each."""
+    proxy = proxy_to(s3_bucket.endpoint)
+    slow = program_over(s3_bucket._replace(endpoint=proxy.url))
+    outputs = Outputs(slow, s3_bucket, tmp_path / "outputs")
+    outputs.write("ckpt/small")
+    trees.make_large(outputs.path / "ckpt" / "large", 20 * MIB)
+    assert outputs.sync("--group", "ckpt").code == 0
+    proxy.on(
+        lambda request: is_get(request) and "large" in request.path,
+        Call(lambda _: s3_bucket.put("out/ckpt/large", b"another")),
+    )
+    ended = init(outputs, tmp_path / "back", "run")
+    assert ended.code == 65, ended.stderr
+    assert not (tmp_path / "back" / "large").exists()
 
 
 @pytest.mark.parametrize(
