@@ -102,6 +102,56 @@ def test_another_version_is_replaced(reopen, directory, said):
     assert "it has version 99, this program writes 2" in said.getvalue()
 
 
+def test_an_earlier_version_is_brought_to_this_one(reopen):
+    """What it vouches for is kept; sums of content are unknown."""
+    journal = reopen()
+    journal.mark_synced([(rel("d/a"), synced("d/a"))])
+    journal.intend(rel("b"), Key("b"), state(), 8, 1.0)
+    for change in (
+        "ALTER TABLE synced DROP COLUMN crc32c",
+        "DROP TABLE manifests",
+        "DROP TABLE completed",
+        "PRAGMA user_version = 1",
+    ):
+        journal._database.execute(change)
+
+    journal = reopen()
+
+    assert not journal.fresh
+    assert journal.synced(rel("d/a")) == synced("d/a")
+    assert [upload.path for upload in journal.open_uploads()] == ["b"]
+    journal.note_crc32c(rel("d/a"), synced("d/a").etag, "00000001")
+    journal.note_manifests([(Key("d/m"), ETag("e"))])
+    journal.complete(rel("d"), 5)
+    journal = reopen()
+    assert journal.synced(rel("d/a")).crc32c == "00000001"
+    assert (journal.manifests(), journal.completed()) == ({"d/m": "e"}, {"d": 5})
+
+
+def test_a_sum_is_noted_of_the_object_that_it_was_read_for(reopen):
+    """One that was sent meanwhile has another."""
+    journal = reopen()
+    journal.mark_synced([(rel("a"), synced("a"))])
+    journal.note_crc32c(rel("a"), ETag("another"), "00000001")
+    assert journal.synced(rel("a")).crc32c is None
+
+
+def test_manifests_and_completions_come_and_go(reopen):
+    """One whose writing isn't known to have ended has no ETag."""
+    journal = reopen()
+    journal.note_manifests([(Key("a/m"), None), (Key("b/m"), None)])
+    journal.note_manifests([(Key("a/m"), ETag("e"))])
+    journal.complete(rel("a"), 1)
+    journal.complete(rel("a"), 2)
+    journal.complete(rel("b"), 3)
+    journal.complete(rel("b"), None)
+    journal = reopen()
+    assert journal.manifests() == {"a/m": "e", "b/m": None}
+    assert journal.completed() == {"a": 2}
+    journal.manifest_withdrawn(Key("a/m"))
+    assert reopen().manifests() == {"b/m": None}
+
+
 def test_a_journal_whose_making_was_cut_short_is_made_anew(reopen):
     """A crash between the tables and the destination leaves nothing that counts."""
     journal = reopen()
