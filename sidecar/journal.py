@@ -287,6 +287,8 @@ class Journal:
         The bucket has these, or (``None``) will have them any moment. This holds after a power cut too: a
         manifest that nobody knows of could not be withdrawn.
         """
+        if not manifests:
+            return
         is_written = any(etag for _, etag in manifests)
         with self._guard:
             self._database.execute("PRAGMA synchronous = FULL")

@@ -27,7 +27,9 @@ class Adoption:
 
     def manifests(self, marker: str) -> list[tuple[Key, ETag | None]]:
         """The manifests that are listed, the marker of the whole prefix among them; told once."""
-        return self._listing.take_named(MANIFEST, also=key_of(self._prefix, RelPath(marker)))
+        return self._listing.take_named(
+            MANIFEST, also=key_of(self._prefix, RelPath(marker or MANIFEST))
+        )
 
     def equal(self, key: Key, window: Window) -> ETag | None:
         """
