@@ -11,12 +11,10 @@ from initializer.plan import Refuse
 from lighterman import manifest
 from lighterman.errors import SourceMissingError, UntrustedDataError
 from lighterman.log import get_logger
-from lighterman.manifest import NAME, ManifestFile
+from lighterman.manifest import MOST_BYTES, NAME, ManifestFile
 from lighterman.stores.contract import Checksum, Key, Listed, Store, Window
 from lighterman.transfer.retry import Attempts
 
-MOST_BYTES: Final = 32 * 1024 * 1024
-"""About 300,000 files; a manifest is in memory while init runs, and a larger one isn't used."""
 _SHOWN: Final = 10
 
 

@@ -62,6 +62,10 @@ COMMANDS: Final = {
         "sidecar.command",
         is_told_its_name=True,
     ),
+    "verify": Command(
+        "compare a prefix with its manifests, or with a path",
+        "lighterman.commands.verify",
+    ),
     "check": Command(
         "try connections, volumes and the grace period before a job spends time on finding out",
         "lighterman.commands.check",

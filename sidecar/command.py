@@ -10,6 +10,7 @@ from lighterman.errors import ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
+from sidecar.groups import check_groups
 
 if TYPE_CHECKING:
     from lighterman.connections.model import Connection
@@ -35,6 +36,23 @@ def configure(flags: Flags, command: str) -> None:
     flags.add_repeated("--exclude", metavar="GLOB", help="never sync these (as gitignore)")
     flags.add_repeated(
         "--live", default=LIVE, metavar="GLOB", help="files that grow for hours: sent while they do"
+    )
+    flags.add_repeated(
+        "--group",
+        metavar="GLOB",
+        help="directories that are published whole: their files first, then a manifest",
+    )
+    flags.add(
+        "--group-done",
+        default="",
+        metavar="NAME",
+        help="the file in a group that says that it is complete, if it isn't renamed into place",
+    )
+    flags.add(
+        "--marker",
+        default="",
+        metavar="NAME",
+        help="written below the prefix at the very end: the manifest of everything in it",
     )
     flags.add(
         "--deletes",
@@ -207,6 +225,9 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         live=tuple(arguments.live),
         exclude=tuple(arguments.exclude),
         workers=arguments.workers,
+        groups=tuple(arguments.group),
+        group_done=arguments.group_done,
+        marker=arguments.marker,
         **watching,
     )
 
@@ -214,6 +235,7 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
 def _check_globs(arguments: Namespace) -> None:
     Globs(arguments.exclude, "--exclude")
     Globs(arguments.live, "--live")
+    check_groups(arguments.group, arguments.group_done, arguments.marker)
 
 
 def _say_beside(error: LightermanError) -> None:

@@ -6,7 +6,7 @@ Lives in the main thread; only ``Uploader`` calls happen in others.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from lighterman.clock import Clock
@@ -78,6 +78,8 @@ class Dispatch:
         """Files whose latest attempt failed, in the order in which they first did."""
         self.bug: BaseException | None = None
         """What no error of ours explains; the caller raises it."""
+        self.on_landed: Callable[[RelPath], object] = lambda _path: None
+        """Told of each file that is in the bucket as it is, or gone."""
 
     # What comes in
 
@@ -216,6 +218,7 @@ class Dispatch:
             case _:
                 self._settle.sent(path, now, now - began)
                 self._note_success(path)
+                self.on_landed(path)
                 if path in self._told:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:

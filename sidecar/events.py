@@ -1,5 +1,6 @@
 """What the watch tells, brought to the settling, in batches that the kernel had time to fold."""
 
+from collections.abc import Callable
 from typing import Final
 
 from lighterman.clock import Clock
@@ -28,6 +29,8 @@ class Events:
         self._watcher = Watcher(root, names)
         self._descriptor = self._watcher.fileno()
         self._said_unwatched = False
+        self.on_arrival: Callable[[RelPath], object] = lambda _directory: None
+        """Told of each directory that is renamed into place, before the files in it."""
         self.read_at: float | None = None
         """When the next batch is to be read; ``None``: when there is one."""
         self.lost = False
@@ -100,6 +103,8 @@ class Events:
                 self._settle.gone(path)
             case (Kind.DIRECTORY_GONE, path, _):
                 self._settle.directory_gone(path)
+            case (Kind.DIRECTORY_ARRIVED, path, _):
+                self.on_arrival(path)
             case (Kind.OVERFLOW, _, _):
                 get_logger().warning("sidecar.overflow", path=self._root)
                 self.lost = True

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from lighterman.globs import Globs
+from lighterman.manifest import NAME as MANIFEST
 
 TEMPORARY: Final = ("*.tmp", "*.part", ".~*", "*.swp")
 """Names that programs give to files which they mean to rename; the contract's list."""
@@ -25,18 +26,24 @@ class Names:
         exclude: Iterable[str] = (),
         live: Iterable[str] = LIVE,
         hidden_directories: Iterable[str] = (STATE_DIRECTORY,),
+        marker: str = "",
     ) -> None:
+        """``marker`` is the file at the root whose key is the marker's of the whole prefix."""
         self._exclude = Globs(exclude, "--exclude")
         self._live = Globs(live, "--live")
         self._temporary = Globs(TEMPORARY)
         self._hidden_directories = frozenset(hidden_directories)
+        self._marker = marker or MANIFEST
 
     def is_left_out(self, path: str, *, directory: bool = False) -> bool:
         """Whether this very entry is Lighterman's own or excluded; a walk asks it on its way down."""
         if directory and path in self._hidden_directories:
             return True
-        if not directory and _OWN_FILE.fullmatch(path.rpartition("/")[2]):
-            return True
+        if not directory:
+            name = path.rpartition("/")[2]
+            # What vouches for objects is written once they are there, never sent as a file among them.
+            if name == MANIFEST or path == self._marker or _OWN_FILE.fullmatch(name):
+                return True
         return bool(self._exclude) and self._exclude.matches(path, directory=directory)
 
     def is_covered(self, path: str, *, directory: bool = False) -> bool:

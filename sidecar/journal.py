@@ -283,6 +283,56 @@ class Journal:
             self._change_unguarded("finished", move)
         self._pending.discard(path)
 
+    # Groups
+
+    def note_crc32c(self, path: RelPath, etag: ETag, crc32c: str) -> None:
+        """What the path's object adds up to, if it still is the one with this ETag."""
+        self._change(
+            "note_crc32c",
+            "UPDATE synced SET crc32c = ? WHERE directory = ? AND name = ? AND etag = ?",
+            (crc32c, *split(path), etag),
+        )
+
+    def manifests(self) -> dict[Key, ETag | None]:
+        """Every manifest that the bucket may have; without an ETag where its writing isn't known to have ended."""
+        return {Key(key): etag for key, etag in self._read("SELECT key, etag FROM manifests")}
+
+    def note_manifests(self, manifests: list[tuple[Key, ETag | None]]) -> None:
+        """
+        The bucket has these, or (``None``) will have them any moment. This holds after a power cut too: a
+        manifest that nobody knows of could not be withdrawn.
+        """
+        if not manifests:
+            return
+        is_written = any(etag for _, etag in manifests)
+        with self._guard:
+            self._database.execute("PRAGMA synchronous = FULL")
+            try:
+                self._change_unguarded(
+                    "manifest_written" if is_written else "manifest_intended",
+                    lambda: self._database.executemany(
+                        "INSERT OR REPLACE INTO manifests VALUES (?, ?)", manifests
+                    ),
+                )
+            finally:
+                self._database.execute("PRAGMA synchronous = NORMAL")
+
+    def manifest_withdrawn(self, key: Key) -> None:
+        """The bucket has it no more."""
+        self._change("manifest_withdrawn", "DELETE FROM manifests WHERE key = ?", (key,))
+
+    def completed(self) -> dict[RelPath, int]:
+        """The groups that were renamed into place, and when: nanoseconds by their file system's clock."""
+        return dict(self._read("SELECT directory, at_ns FROM completed"))
+
+    def complete(self, directory: RelPath, at_ns: int | None) -> None:
+        """A group was renamed into place then; ``None``: it is gone."""
+        if at_ns is None:
+            self._change("gone", "DELETE FROM completed WHERE directory = ?", (directory,))
+        else:
+            sql = "INSERT OR REPLACE INTO completed VALUES (?, ?)"
+            self._change("complete", sql, (directory, at_ns))
+
     # Against a listing
 
     def forget_unlisted(self, listing_file: str) -> list[RelPath]:

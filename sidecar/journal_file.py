@@ -49,10 +49,16 @@ CREATE TABLE parts (
     PRIMARY KEY (path, number)
 ) WITHOUT ROWID;
 """
+_SCHEMA_OF_GROUPS = """
+CREATE TABLE manifests (key TEXT PRIMARY KEY, etag TEXT) WITHOUT ROWID;
+CREATE TABLE completed (directory TEXT PRIMARY KEY, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_SCHEMA += _SCHEMA_OF_GROUPS
 
 
 _MIGRATIONS = {
-    1: "ALTER TABLE synced ADD COLUMN crc32c TEXT; CREATE INDEX synced_by_inode ON synced (inode);",
+    1: "ALTER TABLE synced ADD COLUMN crc32c TEXT; CREATE INDEX synced_by_inode ON synced (inode);"
+    + _SCHEMA_OF_GROUPS,
 }
 """What makes a journal of the next version of each earlier one: what is synced must not be sent again for that."""
 

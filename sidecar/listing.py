@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -75,6 +76,28 @@ class Listing:
                 (key, etag, size_bytes),
             ).fetchall()
         return bool(found)
+
+    def take_named(self, name: str, *, also: Key) -> list[tuple[Key, ETag | None]]:
+        """Every key with this last component, and one more, with their ETags; told once, as by ``take``."""
+        with self._guard:
+            rows = self._database.execute(
+                "DELETE FROM listed WHERE key = ? OR key GLOB ? OR key = ? RETURNING key, etag",
+                (name, f"*/{name}", also),
+            ).fetchall()
+        return [(Key(key), ETag(etag)) for key, etag in rows]
+
+    def left(self) -> Iterator[Key]:
+        """The keys that nobody took, in order."""
+        last = ""
+        while True:
+            with self._guard:
+                rows = self._database.execute(
+                    "SELECT key FROM listed WHERE key > ? ORDER BY key LIMIT 1000", (last,)
+                ).fetchall()
+            if not rows:
+                return
+            for (last,) in rows:
+                yield Key(last)
 
     def close(self) -> None:
         """Remove it."""

@@ -183,15 +183,24 @@ class Multipart:
                 with self._budget.take(memory_bytes), self._pace.slot():
                     return self._store.send_part(key, upload_id, span.number, window)
 
+            # What a live file loses and gains again while it is sent could be in the one and not in the other.
+            before = crc32c_of(window) if live else ""
             part = self._attempts.call(f"part {span.number} of {key}", attempt)
+            crc32c = crc32c_of(
+                window
+            )  # from the page cache, where the request has just had it from
+            if live and crc32c != before:
+                raise SourceChangedError(
+                    f"{output.path} changed while it was sent", key=output.path
+                )
             self._journal.part_sent(upload.path, part)
             parts[span.number] = part
-            sums[span.number] = crc32c_of(window), span.size_bytes
+            sums[span.number] = crc32c, span.size_bytes
             shipment.carried(span.size_bytes)
 
         in_threads(send, missing, 1 if self._store.limits.in_order else self._threads)
         for span in spans(upload.state.size_bytes, upload.part_bytes):
-            if span.number not in sums:  # it arrived before this process began
+            if span.number not in sums and not live:  # it arrived before this process began
                 window = Window(output.descriptor, span.start, span.size_bytes)
                 sums[span.number] = crc32c_of(window), span.size_bytes
         _check(output, live=live)
@@ -208,7 +217,8 @@ class Multipart:
             if landed is None:
                 raise
             return landed
-        self._journal.finished(upload.path, Synced(upload.state, key, etag, crc32c=joined(sums)))
+        crc32c = joined(sums) if len(sums) == len(parts) else None
+        self._journal.finished(upload.path, Synced(upload.state, key, etag, crc32c=crc32c))
         return etag
 
     def _arrived(self, upload: PendingUpload, output: Output) -> dict[int, Part]:

@@ -29,3 +29,9 @@ class Options(NamedTuple):
     live: tuple[str, ...] = LIVE
     exclude: tuple[str, ...] = ()
     workers: int = 16
+    groups: tuple[str, ...] = ()
+    """Directories that are published whole, as globs."""
+    group_done: str = ""
+    """The file in a group that says that it is complete."""
+    marker: str = ""
+    """The name, below the prefix, of what is written once everything is there."""

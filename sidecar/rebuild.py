@@ -1,11 +1,12 @@
 """What is at the destination, compared with what the journal says or has lost."""
 
 from lighterman.errors import SourceChangedError
+from lighterman.manifest import NAME as MANIFEST
 from lighterman.stores.contract import ETag, Key, Store, Window
 from sidecar.journal import Journal
 from sidecar.listing import Listing
 from sidecar.parts import part_bytes_for
-from sidecar.states import RelPath
+from sidecar.states import RelPath, key_of
 
 
 class Adoption:
@@ -16,12 +17,19 @@ class Adoption:
 
     def __init__(self, store: Store, prefix: str, directory: str) -> None:
         self._store = store
+        self._prefix = prefix
         self._listing = Listing(store, prefix, directory, "adoption.db")
 
     @property
     def count(self) -> int:
         """Objects at the destination."""
         return self._listing.count
+
+    def manifests(self, marker: str) -> list[tuple[Key, ETag | None]]:
+        """The manifests that are listed, the marker of the whole prefix among them; told once."""
+        return self._listing.take_named(
+            MANIFEST, also=key_of(self._prefix, RelPath(marker or MANIFEST))
+        )
 
     def equal(self, key: Key, window: Window) -> ETag | None:
         """

@@ -83,6 +83,8 @@ class Reconciler:
         self.due: float | None = None
         """When the next one is due; ``None`` while one is under way."""
         self.last: Walked | None = None
+        self.on_look: Callable[[RelPath], object] = lambda _directory: None
+        """Told of each directory that a walk met."""
 
     @property
     def is_walking(self) -> bool:
@@ -168,6 +170,7 @@ class Reconciler:
     def _take(self, look: Look, walked: Walked) -> None:
         walked.files += look.clean + len(look.dirty)
         walked.dirty += len(look.dirty)
+        self.on_look(look.directory)
         if self.last is None and not self._journal.fresh:  # what was there before this start
             self._tally.skip(look.clean)
         if look.unreadable:

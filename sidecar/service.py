@@ -24,9 +24,11 @@ from sidecar.dispatch import Dispatch
 from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
+from sidecar.guarded import Guarded
 from sidecar.journal import Journal
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
+from sidecar.publishing import Publishing
 from sidecar.rebuild import verify_listing
 from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
@@ -54,6 +56,8 @@ class _Phase(Enum):
     WAITING = auto()
     """All that was there is in the bucket, and main may still write."""
     DELETING = auto()
+    PUBLISHING = auto()
+    """The last manifests, and the marker."""
     OVER = auto()
 
 
@@ -81,7 +85,8 @@ class Service:
         are another's affair. ``pace`` and ``budget`` are given where they are shared with others.
         """
         self._options = options
-        self._store = store
+        guarded = Guarded(store, journal)
+        self._store = store = guarded.store
         self._journal = journal
         self._loop = loop
         self._clock = clock
@@ -90,8 +95,12 @@ class Service:
         self._told = told
         self._stop = threading.Event()
         names = Names(
-            exclude=options.exclude, live=options.live, hidden_directories=_hidden(options)
+            exclude=options.exclude,
+            live=options.live,
+            hidden_directories=_hidden(options),
+            marker=options.marker,
         )
+        pace = pace or Pace(options.workers + PART_THREADS)
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
@@ -103,7 +112,7 @@ class Service:
             settings=settings,
             clock=clock,
             attempts=self._attempts,
-            pace=pace or Pace(options.workers + PART_THREADS),
+            pace=pace,
             budget=budget or Budget(settings.memory_bytes),
             tally=tally,
             part_threads=PART_THREADS,
@@ -139,6 +148,19 @@ class Service:
         self._deletes = Deletes(
             self._uploader, self._pool, self._attempts, root=options.root, device=device
         )
+        self._publishing = Publishing(
+            options,
+            self._settle,
+            self._pool,
+            guarded=guarded,
+            journal=journal,
+            names=names,
+            clock=clock,
+            attempts=self._attempts,
+            pace=pace,
+            mark=self._uploader.mark_directory,
+        )
+        self._publishing.listen(self._dispatch, self._reconciler, self._events)
         self._phase = _Phase.STARTING
         self._is_over = False
         self._listings = 0
@@ -195,7 +217,8 @@ class Service:
                 self._events.watch(directory)
         self._uploader.recover()
         if self._journal.fresh:
-            self._uploader.adopt()
+            self._uploader.adopt(self._options.marker)
+        self._publishing.recall()
 
     def _begun(self, _: None) -> None:
         if self._events:
@@ -231,6 +254,7 @@ class Service:
             self._drain()
         has_walked = self._reconciler.pump()
         self._dispatch.pump()
+        self._publishing.pump()
         if has_walked:
             self._after_walk()
         self._go_on(now)
@@ -244,6 +268,8 @@ class Service:
             case _Phase.WAITING if self._is_over and not self._end.is_main_running:
                 self._walk_again()
             case _Phase.DELETING if not self._pool.busy:
+                self._publish(is_whole=not self._deletes.failed)
+            case _Phase.PUBLISHING if self._publishing.is_over():
                 self._phase = _Phase.OVER
 
     @property
@@ -268,6 +294,7 @@ class Service:
             self._deletes.go()
 
     def _after_walk(self) -> None:
+        self._publishing.walked()
         walked = self._reconciler.last
         assert walked is not None  # noqa: S101 - a walk has just ended
         if self._options.deletes == "mirror":
@@ -343,10 +370,16 @@ class Service:
         if not self._is_over or self._end.is_main_running:
             self._phase = _Phase.WAITING
         elif self._dispatch.failed:
-            self._phase = _Phase.OVER
+            self._publish(is_whole=False)
         else:
             self._phase = _Phase.DELETING
             self._deletes.go()
+
+    def _publish(self, *, is_whole: bool) -> None:
+        self._phase = _Phase.PUBLISHING
+        self._publishing.finish(is_whole=is_whole)
+        if self._publishing.is_over():
+            self._phase = _Phase.OVER
 
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
@@ -384,7 +417,7 @@ class Service:
             self._tally.failed(key, kind, message)
 
     def _raise_failures(self) -> None:
-        failed = {**self._dispatch.failed, **self._deletes.failed}
+        failed = {**self._dispatch.failed, **self._deletes.failed, **self._publishing.failed}
         if not failed:
             return
         first = next(iter(failed.values()))
@@ -411,7 +444,7 @@ class Service:
         if self._events:
             times.append(self._events.read_at)
         if self._phase not in (_Phase.STARTING, _Phase.OVER):
-            times.append(self._dispatch.next_due())
+            times += [self._dispatch.next_due(), self._publishing.next_due()]
         if self._phase is _Phase.WATCHING:
             times += [self._reconciler.due, end.final_walk_at(self._walk_seconds)]
         if not self._is_over and self._phase is not _Phase.STARTING:

@@ -207,6 +207,18 @@ class Settle:
                 if entry.in_flight:
                     yield join(directory, name)
 
+    def busy_directories(self) -> set[str]:
+        """Every directory with something at or below it that waits or is in flight; temporary names don't count."""
+        found: set[str] = set()
+        for directory, entries in self._directories.items():
+            if directory in found or all(map(self._names.is_temporary, entries)):
+                continue
+            above = directory
+            while above not in found:
+                found.add(above)
+                above = above.rpartition("/")[0]
+        return found
+
     def sent(self, path: RelPath, now: float, took_seconds: float) -> None:
         """Its state is in the bucket, or there is nothing to send; what happened since counts anew."""
         entry = self._landed(path)

@@ -154,11 +154,12 @@ class Uploader:
                         "sidecar.upload_not_abandoned", key=upload.key, error=str(error)
                     )
 
-    def adopt(self) -> int:
+    def adopt(self, marker: str = "") -> int:
         """
         For a fresh journal (``journal.fresh``): list the destination and note as synced what init brought
         from it, so that ``send`` finds that, and other files whose object is already there with equal
-        content (UNCHANGED), instead of sending. Returns how many objects are there. Costs one listing;
+        content (UNCHANGED), instead of sending. The manifests that are there, ``marker`` among them, are
+        noted first: they go before anything below them changes. Returns how many objects are there. Costs one listing;
         reads those other files as they are met.
         """
         adoption = self._attempts.call(
@@ -167,6 +168,7 @@ class Uploader:
         )
         if adoption.count:
             self._adoption = adoption
+            self._journal.note_manifests(adoption.manifests(marker))
             seeded = seed(self._journal, adoption, self._root, self._prefix)
             if seeded:
                 self._tally.skip(seeded)

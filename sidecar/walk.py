@@ -67,12 +67,14 @@ def walk(
     names: Names,
     journal: Journal,
     watch: Callable[[RelPath], object] = lambda _directory: None,
+    start: RelPath = RelPath(""),  # noqa: B008 - a string
 ) -> Iterator[Look]:
     """
-    Every directory below ``root`` that isn't left out, in no order. ``watch`` is called with each one
-    before it is read, so that nothing that comes later is missed. ``root`` is a real path.
+    Every directory below ``root`` that isn't left out, in no order; with ``start`` that one and those below
+    it. ``watch`` is called with each one before it is read, so that nothing that comes later is missed.
+    ``root`` is a real path.
     """
-    pending = [_Pending(RelPath(""))]
+    pending = [_Pending(start)]
     while pending:
         here = pending.pop()
         if not here.depth:

@@ -53,6 +53,8 @@ class Kind(Enum):
     """It was deleted or renamed away."""
     DIRECTORY_GONE = auto()
     """So was the directory that held files right below it."""
+    DIRECTORY_ARRIVED = auto()
+    """A directory was renamed into place; what it holds follows."""
     OVERFLOW = auto()
     """Events were lost: only a reconcile knows what happened."""
     ROOT_GONE = auto()
@@ -232,6 +234,7 @@ class Watcher:
             if leaving:
                 with self._lock:
                     self._attach(leaving[0], parent, event.name)
+            yield Change(Kind.DIRECTORY_ARRIVED, path)
             yield from self._scan(path, leaving[1] if leaving else None)
         elif event.mask & flags.CREATE:
             yield from self._scan(path, None)

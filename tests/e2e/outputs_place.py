@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 DEADLINE_SECONDS = 30.0
+HIDDEN = (".lighterman-uploads", ".lighterman-tmp-")
+"""What a volume has beside its objects."""
 
 
 def eventually(condition, seconds=DEADLINE_SECONDS):
@@ -31,13 +33,13 @@ class Volume:
         """Key to size; an empty directory is ``dir/``, what a volume hides is left out."""
         found = {}
         for directory, names, files in os.walk(self.root):
-            names[:] = [name for name in names if not name.startswith(".lighterman")]
+            names[:] = [name for name in names if not name.startswith(HIDDEN)]
             here = os.path.relpath(directory, self.root)
             if not names and not files and here != ".":
                 found[f"{here}/"] = 0
             for name in files:
                 path = Path(directory) / name
-                if not name.startswith(".lighterman"):
+                if not name.startswith(HIDDEN):
                     # What is listed may be replaced before it is looked at.
                     with contextlib.suppress(FileNotFoundError):
                         found[os.path.relpath(path, self.root)] = path.stat().st_size

@@ -142,6 +142,7 @@ def test_a_journal_of_the_first_version_goes_on(reopen, directory):
     assert journal.synced(rel("a/b.txt")) == synced("a/b.txt")
     with_sum = msgspec.structs.replace(synced("c"), crc32c="00c0ffee")
     journal.mark_synced([(rel("c"), with_sum)])
+    journal.note_manifests([(Key("d/m"), ETag("e"))])
     assert reopen().synced(rel("c")) == with_sum
 
 
@@ -171,6 +172,30 @@ def test_a_file_in_a_large_journal_is_found_by_its_inode(reopen):
     )
 
     assert "synced_by_inode" in plan[0][-1]
+
+
+def test_a_sum_is_noted_of_the_object_that_it_was_read_for(reopen):
+    """One that was sent meanwhile has another."""
+    journal = reopen()
+    journal.mark_synced([(rel("a"), synced("a"))])
+    journal.note_crc32c(rel("a"), ETag("another"), "00000001")
+    assert journal.synced(rel("a")).crc32c is None
+
+
+def test_manifests_and_completions_come_and_go(reopen):
+    """One whose writing isn't known to have ended has no ETag."""
+    journal = reopen()
+    journal.note_manifests([(Key("a/m"), None), (Key("b/m"), None)])
+    journal.note_manifests([(Key("a/m"), ETag("e"))])
+    journal.complete(rel("a"), 1)
+    journal.complete(rel("a"), 2)
+    journal.complete(rel("b"), 3)
+    journal.complete(rel("b"), None)
+    journal = reopen()
+    assert journal.manifests() == {"a/m": "e", "b/m": None}
+    assert journal.completed() == {"a": 2}
+    journal.manifest_withdrawn(Key("a/m"))
+    assert reopen().manifests() == {"b/m": None}
 
 
 def test_a_journal_whose_making_was_cut_short_is_made_anew(reopen):

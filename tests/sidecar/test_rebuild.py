@@ -278,3 +278,30 @@ def test_a_listing_left_by_a_crash_is_replaced(tmp_path, volume_store):
 
     assert adoption.count == 0
     adoption.close()
+
+
+@pytest.mark.parametrize("marker", ["", "_END"])
+def test_manifests_are_found_in_the_listing(s3_outputs, marker):
+    """By their name, at any depth, and the marker by its own; each is told once."""
+    outputs = s3_outputs
+    name = ".lighterman-manifest.json"
+    keys = [f"run-1/{name}", f"run-1/g/h/{name}", "run-1/_END"]
+    others = ["run-1/", f"run-1/not{name}", f"run-1/{name}.bak", f"run-10/{name}", "run-1/g/_END"]
+    for key in keys + others:
+        put(outputs, key, b"")
+    adoption = Adoption(outputs.store, "run-1", outputs.state)
+    found = dict(adoption.manifests(marker))
+    assert sorted(keys if marker else keys[:2]) == sorted(found)
+    assert all(found.values())
+    assert adoption.manifests(marker) == []
+    adoption.close()
+
+
+def test_what_nobody_took_is_told_in_order(s3_outputs):
+    """Page by page."""
+    outputs = s3_outputs
+    for number in range(5):
+        put(outputs, f"run-1/{number}", b"")
+    with Listing(outputs.store, "run-1", outputs.state) as listing:
+        listing.take(Key("run-1/3"))
+        assert list(listing.left()) == ["run-1/0", "run-1/1", "run-1/2", "run-1/4"]

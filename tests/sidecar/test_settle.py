@@ -51,6 +51,22 @@ def test_a_file_that_never_rests_is_sent_after_the_longest_delay(settle):
     raise AssertionError("it was put off for more than the longest delay")
 
 
+def test_directories_are_busy_while_something_below_them_waits_or_flies(settle):
+    """Those above it too; a name that waits for the drain keeps none busy."""
+    assert settle.busy_directories() == set()
+    settle.found(TEMPORARY, 10.0, at_rest=True)
+    assert settle.busy_directories() == set()
+    settle.writing(RelPath("d/e/f"), 10.0)
+    settle.closed(A, 10.0)
+    assert settle.busy_directories() == {"", "d", "d/e"}
+    settle.take_ready(11.0, 1)
+    assert settle.busy_directories() == {"", "d", "d/e"}
+    settle.gone(RelPath("d/e/f"))
+    assert settle.busy_directories() == {"", "d"}
+    settle.sent(A, 12.0, 1.0)
+    assert settle.busy_directories() == set()
+
+
 def test_a_file_that_is_written_waits_for_its_close(settle):
     """No time makes it ready; its close does."""
     settle.writing(A, 10.0)

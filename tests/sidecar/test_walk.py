@@ -50,6 +50,17 @@ def test_files_that_the_journal_lacks_are_dirty(root, journal):
     assert sorted(names) == dirty(seen(root, journal))
 
 
+def test_a_walk_may_begin_below(root, journal):
+    """Of that directory and what is in it alone; a link out of it is followed from there."""
+    for name in ("a", "d/b", "d/e/c", "f/g"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    (root / "d" / "link").symlink_to("../f")
+    looks = list(walk(os.path.realpath(root), Names(), journal, start=RelPath("d")))
+    assert dirty(looks) == ["d/b", "d/e/c", "d/link/g"]
+    assert {look.directory for look in looks} == {"d", "d/e", "d/link"}
+
+
 def test_files_that_the_journal_has_as_they_are_are_clean(root, journal):
     """Nothing is sent twice."""
     for name in ("a", "b"):

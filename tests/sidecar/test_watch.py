@@ -154,6 +154,12 @@ def test_a_directory_moved_inside_has_its_new_path(watched, tmp_path):
         told
     )
     assert Change(Kind.ARRIVED, "other/two/deep/f", "one/deep/f") in told
+    # Before what it holds.
+    arrivals = [change.path for change in told if change.kind is Kind.DIRECTORY_ARRIVED]
+    assert arrivals == ["other/two"]
+    assert told.index(Change(Kind.DIRECTORY_ARRIVED, "other/two")) < told.index(
+        Change(Kind.ARRIVED, "other/two/deep/f", "one/deep/f")
+    )
     (tmp_path / "other" / "two" / "deep" / "g").write_text("x")
     assert Kind.CLOSED in watched.of("other/two/deep/g")
 

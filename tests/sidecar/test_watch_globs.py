@@ -12,15 +12,21 @@ from sidecar.globs import Names
         (".lighterman", False, False),
         ("d/.lighterman", True, False),
         ("d/.lighterman-0123456789abcdef.tmp", False, True),
-        (".lighterman-manifest.json", False, False),
+        (".lighterman-manifest.json", False, True),
+        ("d/.lighterman-manifest.json", False, True),
+        (".lighterman-manifest.json", True, False),
+        ("_END", False, True),
+        ("d/_END", False, False),
         ("state/here", True, True),
         ("cache", True, True),
         ("a.txt", False, False),
     ],
 )
 def test_what_is_lightermans_own_or_excluded_is_left_out(path, directory, expected):
-    """The state directory and files that init is fetching are never watched or synced."""
-    names = Names(exclude=["cache/"], hidden_directories=[".lighterman", "state/here"])
+    """The state directory, files that init is fetching, and what vouches for others, are never synced."""
+    names = Names(
+        exclude=["cache/"], hidden_directories=[".lighterman", "state/here"], marker="_END"
+    )
     assert expected == names.is_left_out(path, directory=directory)
 
 
