@@ -72,7 +72,8 @@ class Publisher:
     def recall(self) -> list[RelPath]:
         """Once, before the first look: what the journal knows. The groups that were renamed into place."""
         self._guarded.recall()
-        self._renamed = self._journal.completed()
+        for group, at_ns in self._journal.completed().items():
+            self._renamed.setdefault(group, at_ns)  # the watch may have told of another already
         return list(self._renamed)
 
     def renamed(self, group: RelPath, at_ns: int) -> None:
