@@ -312,6 +312,7 @@ class Service:
             self._events.read()
             if self._is_over:
                 self._events.stop()
+        self._publishing.drain()
         self._dispatch.drain()
         self._walk_again()
 
