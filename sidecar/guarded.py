@@ -22,10 +22,13 @@ class Guarded:
     above it is being made, and what can't be withdrawn isn't changed: the store's error is raised.
     """
 
-    def __init__(self, store: Store, journal: Journal) -> None:
+    def __init__(self, store: Store, journal: Journal, *, makes_manifests: bool = True) -> None:
         self.bare = store
         """The store itself, for manifests alone."""
         self._journal = journal
+        self._makes_manifests = makes_manifests
+        self._is_open = False
+        """No manifest stands, and none will: nobody has to be asked."""
         self._gate = Gate()
         self._turn = threading.Condition()
         self._withdrawing = threading.Lock()
@@ -37,8 +40,10 @@ class Guarded:
 
     def recall(self) -> None:
         """Before the first change: take over what the journal says that the bucket has."""
+        standing = self._journal.manifests()
         with self._turn:
-            known(self._gate, self._journal.manifests().items())
+            known(self._gate, standing.items())
+        self._is_open = not standing and not self._makes_manifests
 
     def __getattr__(self, name: str) -> Any:
         # What changes no object is the store's own.
@@ -47,6 +52,8 @@ class Guarded:
     def write(
         self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
     ) -> ETag:
+        if self._is_open:
+            return self.bare.write(key, window, attributes, only_if_absent=only_if_absent)
         with self._changing(key):
             return self.bare.write(key, window, attributes, only_if_absent=only_if_absent)
 
@@ -101,7 +108,7 @@ class Guarded:
 
     @contextmanager
     def _changing(self, key: Key) -> Iterator[None]:
-        if key.endswith("/"):  # a directory's marker, which no manifest lists
+        if self._is_open or key.endswith("/"):  # a directory's marker, which no manifest lists
             yield
             return
         with self._turn:

@@ -68,11 +68,14 @@ class Publisher:
         self._pace = pace
         self._mark = mark
         self._renamed: dict[RelPath, int] = {}
+        self.drains = False
+        """Set when the drain begins, which sends temporary names too: from then on they are waited for."""
 
     def recall(self) -> list[RelPath]:
         """Once, before the first look: what the journal knows. The groups that were renamed into place."""
         self._guarded.recall()
-        self._renamed = self._journal.completed()
+        for group, at_ns in self._journal.completed().items():
+            self._renamed.setdefault(group, at_ns)  # the watch may have told of another already
         return list(self._renamed)
 
     def renamed(self, group: RelPath, at_ns: int) -> None:
@@ -173,7 +176,8 @@ class Publisher:
         for look in walk(self._root, self._names, self._journal, start=group):
             self._check(key)
             if look.unreadable or any(
-                ended or not self._names.is_temporary(dirty.path) for dirty in look.dirty
+                ended or self.drains or not self._names.is_temporary(dirty.path)
+                for dirty in look.dirty
             ):
                 raise _NotNowError(Verdict.UNSENT)
             if look.is_empty:
@@ -201,7 +205,7 @@ class Publisher:
             if state is None:  # deleted here, and kept in the bucket
                 continue
             if state != synced.state:
-                if self._names.is_temporary(path) and not ended:
+                if self._names.is_temporary(path) and not ended and not self.drains:
                     continue
                 raise _NotNowError(Verdict.UNSENT)
             newest_ns = max(newest_ns, Touched(state.mtime_ns, state.ctime_ns).written_ns)

@@ -134,6 +134,10 @@ class Publishing:
         """When ``pump`` has something to do of its own accord."""
         return None if self._has_ended else self._groups.next_due()
 
+    def drain(self) -> None:
+        """From now on everything is sent, temporary names too."""
+        self._publisher.drains = True
+
     def finish(self, *, is_whole: bool) -> None:
         """
         Main has ended, and all that could be sent is: every group that is whole has its manifest then, and the

@@ -85,7 +85,7 @@ class Service:
         are another's affair. ``pace`` and ``budget`` are given where they are shared with others.
         """
         self._options = options
-        guarded = Guarded(store, journal)
+        guarded = Guarded(store, journal, makes_manifests=bool(options.groups or options.marker))
         self._store = store = guarded.store
         self._journal = journal
         self._loop = loop
@@ -316,6 +316,7 @@ class Service:
             self._events.read()
             if self._is_over:
                 self._events.stop()
+        self._publishing.drain()
         self._dispatch.drain()
         self._walk_again()
 
@@ -399,6 +400,8 @@ class Service:
         if missing:
             first = printable(missing[0])
             what = f"{len(missing)} outputs not in the bucket yet ({first} …)"
+        elif self._phase is _Phase.PUBLISHING:
+            what = "the manifests not written"
         else:
             what = "the check against the listing not done"
         if is_main_running:

@@ -163,3 +163,17 @@ def test_what_the_journal_has_is_known_after_a_start(guarded, window, volume_sto
     assert after.is_standing(MANIFEST)
     after.write(FILE, window, NOTHING)
     assert not is_there(guarded, MANIFEST)
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_who_makes_no_manifests_withdraws_those_that_stand(
+    guarded, window, volume_store, journal, stands
+):
+    """Without any there is nothing to ask."""
+    if stands:
+        publish(guarded, window)
+    after = Guarded(volume_store, journal, makes_manifests=False)
+    after.recall()
+    after.write(FILE, window, NOTHING)
+    assert is_there(guarded, FILE)
+    assert not is_there(guarded, MANIFEST)

@@ -206,6 +206,18 @@ def test_temporary_names_are_waited_for_at_the_end_alone(groups):
     assert groups.told() == groups.on_disk()
 
 
+def test_temporary_names_are_waited_for_once_the_drain_sends_them(groups):
+    """Between its arrival and its note in the journal, a manifest without one would stand to the end."""
+    groups.sent("g/a")
+    groups.write("g/x.tmp")
+    groups.sent("g/done", b"")
+    groups.publisher.drains = True
+    assert groups.look() == Verdict.UNSENT
+    groups.send("g/x.tmp", final=True)
+    assert groups.look() == Verdict.PUBLISHED
+    assert groups.told() == groups.on_disk()
+
+
 def test_what_is_excluded_is_no_part_of_it(groups):
     """Nor a manifest that lies there, as init brings it."""
     groups.sent("g/a")
