@@ -21,7 +21,7 @@ from lighterman.errors import (
 )
 from lighterman.log import get_logger
 from lighterman.transfer.tally import Tally
-from sidecar.drain import by_size
+from sidecar.drain import BySize
 from sidecar.globs import Names
 from sidecar.loop import Done, Failed, Pool
 from sidecar.output import peek
@@ -31,6 +31,8 @@ from sidecar.upload import Outcome, Result, Uploader
 
 MOST_FOUND: Final = 1000
 """A walk waits while so many of its files wait to be sent."""
+MOST_FOUND_LAST: Final = 50_000
+"""The same of the last walk, whose finds go by size: some 10 MiB for a good order."""
 MOST_SAID: Final = 10
 """Failures of one kind that are logged one by one before something succeeds again."""
 _REFUSALS: Final = (CredentialsError, ConfigurationError, BucketMissingError)
@@ -61,9 +63,9 @@ class Dispatch:
         self._clock = clock
         self._tally = tally
         self._give_up_seconds = give_up_seconds
-        self._known: deque[RelPath] = deque()
-        self._found: deque[RelPath] = deque()
-        self._temporary: deque[RelPath] = deque()
+        self._found: deque[tuple[RelPath, int]] = deque()
+        self._last = BySize(names)
+        """At the end: everything that waits."""
         self._markers: deque[RelPath] = deque()
         self._said: Counter[str] = Counter()
         self._refused = 0
@@ -81,12 +83,17 @@ class Dispatch:
 
     # What comes in
 
-    def found(self, files: Iterable[RelPath]) -> None:
-        """A walk saw that the bucket lacks these, and that nobody writes them as far as it can tell."""
+    def found(self, files: Iterable[tuple[RelPath, int]]) -> None:
+        """
+        A walk saw that the bucket lacks these, with their sizes, and that nobody writes them as far as it
+        can tell.
+        """
         if self._is_walked:  # another walk, after all of that: what it finds is missing indeed
             self._told.clear()
             self._told_and_sent.clear()
         self._found.extend(files)
+        if self._final_since is not None:
+            self._order_found()
 
     def mark(self, directory: RelPath) -> None:
         """An empty directory wants its marker."""
@@ -110,13 +117,15 @@ class Dispatch:
         self._unreadable &= unreadable
 
     def drain(self) -> None:
-        """From now on everything is sent as it is: what is known now by size, temporary names last."""
+        """From now on everything is sent as it is, by size, temporary names last."""
         now = self._clock.monotonic()
         self._final_since = self._succeeded_at = now
-        known = by_size(((path, self._size(path)) for path in self._settle.drain()), self._names)
-        self._told.update(known, self._settle.flying())
-        self._known.extend(path for path in known if not self._names.is_temporary(path))
-        self._temporary.extend(path for path in known if self._names.is_temporary(path))
+        for path in self._settle.drain():
+            self._told.add(path)
+            if self._settle.take(path):
+                self._last.add(path, self._size(path), is_find=False)
+        self._told.update(self._settle.flying())
+        self._order_found()
 
     def end_of_walk(self) -> None:
         """The final walk is over: temporary names may go, last."""
@@ -127,19 +136,18 @@ class Dispatch:
     @property
     def wants_more(self) -> bool:
         """Whether a walk may bring more."""
-        return len(self._found) < MOST_FOUND
+        return len(self._found) < MOST_FOUND and self._last.found < MOST_FOUND_LAST
 
     @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
-        return not (
-            self._pool.busy or self._known or self._found or self._markers or self._temporary
-        )
+        return not (self._pool.busy or self._found or len(self._last) or self._markers)
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
-        found = (path for path in self._found if path not in self._told_and_sent)
-        waiting = [*self._settle.waiting(), *self._settle.flying(), *found, *self._temporary]
+        found = (*(path for path, _ in self._found), *self._last.finds())
+        waiting = [*self._settle.waiting(), *self._settle.flying()]
+        waiting += [path for path in found if path not in self._told_and_sent]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
     def next_due(self) -> float | None:
@@ -161,22 +169,27 @@ class Dispatch:
                 return
 
     def _next(self, now: float) -> RelPath | None:
-        while self._known:
-            path = self._known.popleft()
-            if self._settle.take(path):
-                return path
-            self._settle.found(path, now, at_rest=True)
+        if self._final_since is not None:
+            return self._next_by_size(now)
         while not (ready := self._settle.take_ready(now, 1)) and self._found:
-            path = self._found.popleft()
-            if self._final_since is not None and self._names.is_temporary(path):
-                self._temporary.append(path)
-            else:
-                self._settle.found(path, now, at_rest=True)
-        while not ready and self._is_walked and self._temporary:
-            path = self._temporary.popleft()
-            if self._settle.take(path):
-                return path
+            path, _ = self._found.popleft()
+            self._settle.found(path, now, at_rest=True)
         return ready[0] if ready else None
+
+    def _next_by_size(self, now: float) -> RelPath | None:
+        for path in self._settle.take_ready(now, MOST_FOUND):
+            self._last.add(path, self._size(path), is_find=False)
+        while first := self._last.pop(temporary_too=self._is_walked):
+            path, is_find = first
+            if not is_find or self._settle.take(path):
+                return path
+            self._settle.found(path, now, at_rest=True)  # once more, when its sending has ended
+        return None
+
+    def _order_found(self) -> None:
+        for path, size_bytes in self._found:
+            self._last.add(path, size_bytes, is_find=True)
+        self._found.clear()
 
     def _send(self, path: RelPath) -> None:
         live, final = self._names.is_live(path), self._final_since is not None
