@@ -75,6 +75,7 @@ class Dispatch:
         self._told_and_sent: set[RelPath] = set()
         self._unreadable: set[RelPath] = set()
         self._final_since: float | None = None
+        self._keeps_whole = False
         self._succeeded_at = 0.0
         self.failed: dict[RelPath, LightermanError] = {}
         """Files whose latest attempt failed, in the order in which they first did."""
@@ -116,8 +117,12 @@ class Dispatch:
             self._tally.mended(self._name(marker_path(directory)))
         self._unreadable &= unreadable
 
-    def drain(self) -> None:
-        """From now on everything is sent as it is, by size, temporary names last."""
+    def drain(self, *, keeps_whole: bool) -> None:
+        """
+        From now on everything is sent as it is, by size, temporary names last. ``keeps_whole``: main may
+        still write, so no half of a file takes the place of what the bucket has of it.
+        """
+        self._keeps_whole = keeps_whole
         now = self._clock.monotonic()
         self._final_since = self._succeeded_at = now
         for path in self._settle.drain():
@@ -193,9 +198,10 @@ class Dispatch:
 
     def _send(self, path: RelPath) -> None:
         live, final = self._names.is_live(path), self._final_since is not None
+        keeps_whole = self._keeps_whole
         began = self._clock.monotonic()
         self._pool.submit(
-            lambda: self._uploader.send(path, live=live, final=final),
+            lambda: self._uploader.send(path, live=live, final=final, keeps_whole=keeps_whole),
             lambda end: self._landed(path, end, began),
         )
 
@@ -215,6 +221,8 @@ class Dispatch:
             return
         result, retry_after_seconds = end.value
         match result:
+            case Result.OPEN if self._final_since is not None:
+                self._landed_badly(path, self._half_written(path), now)
             case Result.OPEN:
                 self._settle.still_open(path, now)
             case Result.CHANGED if self._is_hopeless(now):
@@ -245,6 +253,13 @@ class Dispatch:
             self._settle.failed(path, now)
         else:
             self._settle.gave_up(path)
+
+    def _half_written(self, path: RelPath) -> SourceChangedError:
+        return SourceChangedError(
+            f"output {printable(path)} is open for writing: the bucket keeps what it has of it",
+            hint="its last save isn't whole; --done-file or --watch-process would tell of main's end",
+            key=key_of(self._prefix, RelPath(printable(path))),
+        )
 
     def _is_hopeless(self, now: float) -> bool:
         """Whether, at the end, nothing succeeded for as long as transient trouble is retried."""

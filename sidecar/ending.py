@@ -68,7 +68,8 @@ class MainsEnd:
         self._process = process
         self.main = main
         self.done_file = DoneFile(options.done_file, clock) if options.done_file else None
-        self._is_known = options.once
+        self.is_known = options.once
+        """Something told of it: main writes no more."""
         self.ending: Ending | None = None
         """The grace, once a signal began it."""
         self.stop_now = False
@@ -100,13 +101,13 @@ class MainsEnd:
     def is_over(self, now: float, walk_seconds: float) -> bool:
         """Whether nothing that happens from now on is waited for."""
         if self.main and self.main.ended:
-            self._is_known = True
-        if self.done_file and not self._is_known:
-            self._is_known = self.done_file.is_there()
-        if self._process and not self._is_known:
-            self._is_known = self._process.has_ended(self._loop)
+            self.is_known = True
+        if self.done_file and not self.is_known:
+            self.is_known = self.done_file.is_there()
+        if self._process and not self.is_known:
+            self.is_known = self._process.has_ended(self._loop)
         last_walk_at = self.last_walk_at(walk_seconds)
-        return self._is_known or (last_walk_at is not None and now >= last_walk_at)
+        return self.is_known or (last_walk_at is not None and now >= last_walk_at)
 
     @property
     def look_at(self) -> float | None:
@@ -141,7 +142,7 @@ class MainsEnd:
         left_seconds = grace_left(self._options.state, self._options.grace_seconds)
         self.ending = Ending(now, left_seconds)
         if self.main is None and self._options.native:
-            self._is_known = True
+            self.is_known = True
         get_logger().info(
             "sidecar.stopping",
             signal=signal.Signals(number).name,

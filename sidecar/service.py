@@ -297,7 +297,7 @@ class Service:
             self._events.read()
             if self._is_over:
                 self._events.stop()
-        self._dispatch.drain()
+        self._dispatch.drain(keeps_whole=not self._end.is_known)
         self._walk_again()
 
     def _walk_again(self) -> None:
