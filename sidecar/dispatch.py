@@ -73,6 +73,8 @@ class Dispatch:
         self._told: set[RelPath] = set()
         """What was known before the last walk, which may find it once more before it is sent."""
         self._told_and_sent: set[RelPath] = set()
+        self._again: dict[RelPath, None] = {}
+        """Finds of the last walk that were known or under way: looked at once more, after all others."""
         self._unreadable: set[RelPath] = set()
         self._final_since: float | None = None
         self._keeps_whole = False
@@ -146,11 +148,12 @@ class Dispatch:
     @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
-        return not (self._pool.busy or self._found or len(self._last) or self._markers)
+        waiting = self._found or self._again or self._markers or len(self._last)
+        return not (self._pool.busy or waiting)
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
-        found = (*(path for path, _ in self._found), *self._last.finds())
+        found = (*(path for path, _ in self._found), *self._last.finds(), *self._again)
         waiting = [*self._settle.waiting(), *self._settle.flying()]
         waiting += [path for path in found if path not in self._told_and_sent]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
@@ -188,12 +191,19 @@ class Dispatch:
             path, is_find = first
             if not is_find or self._settle.take(path):
                 return path
-            self._settle.found(path, now, at_rest=True)  # once more, when its sending has ended
+            self._again[path] = None
+        for path in self._again:
+            if self._settle.take(path):
+                del self._again[path]
+                return path
         return None
 
     def _order_found(self) -> None:
         for path, size_bytes in self._found:
-            self._last.add(path, size_bytes, is_find=True)
+            if path in self._told:
+                self._again[path] = None
+            else:
+                self._last.add(path, size_bytes, is_find=True)
         self._found.clear()
 
     def _send(self, path: RelPath) -> None:
@@ -237,7 +247,7 @@ class Dispatch:
             case _:
                 self._settle.sent(path, now, now - began)
                 self._note_success(path)
-                if path in self._told:
+                if path in self._told or path in self._again:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:
                     get_logger().debug(
