@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
+LEAST_LEAVE_SECONDS: Final = 0.2
 
 
 def configure(flags: Flags, command: str) -> None:
@@ -201,12 +202,20 @@ class _Syncs:
         for service in self._services:
             service.close()
         if any(service.is_stuck for service in self._services):
-            _leave_soon(code)
+            _leave_soon(code, self._leave_seconds())
         else:
             for journal in self._journals:
                 journal.close()
             self._store.close()
         self._hold.release()
+
+    def _leave_seconds(self) -> float:
+        """Half of what is left until the kill, where one is to come."""
+        ending = self._services[0].end.ending
+        if ending is None:
+            return LEAVE_SECONDS
+        left_seconds = ending.began + ending.grace_seconds - self._context.clock.monotonic()
+        return min(LEAVE_SECONDS, max(LEAST_LEAVE_SECONDS, left_seconds / 2))
 
 
 def _child(arguments: Namespace, context: Context) -> "Child":
@@ -289,14 +298,14 @@ def _say_beside(error: LightermanError) -> None:
     )
 
 
-def _leave_soon(code: int) -> None:
+def _leave_soon(code: int, seconds: float) -> None:
     """
     A thread that is stuck in a request can't be stopped, and may keep the interpreter from ending: the
     process ends without it, once there was time to write the report.
     """
 
     def leave() -> None:
-        threading.Event().wait(LEAVE_SECONDS)
+        threading.Event().wait(seconds)
         os._exit(code)
 
     threading.Thread(target=leave, daemon=True).start()
