@@ -40,6 +40,11 @@ class Command(NamedTuple):
     """How long a store may send nothing, if nothing else is said."""
     has_limit: bool = True
     """What it carries can be kept to a rate."""
+    is_hook: bool = False
+    """
+    It runs in another command's container, whose report it must not write over: it has one only where its
+    own command line says so.
+    """
 
 
 COMMANDS: Final = {
@@ -66,6 +71,12 @@ COMMANDS: Final = {
         "compare a prefix with its manifests, or with a path",
         "lighterman.commands.verify",
     ),
+    "mark-stop": Command(
+        "note for the sidecar that the pod's stop begins now, as a preStop hook does",
+        "sidecar.mark_stop",
+        is_transfer=False,
+        is_hook=True,
+    ),
     "check": Command(
         "try connections, volumes and the grace period before a job spends time on finding out",
         "lighterman.commands.check",
@@ -84,6 +95,7 @@ COMMANDS: Final = {
         is_transfer=False,
     ),
 }
+REPORT_VARIABLE: Final = "LIGHTERMAN_REPORT"
 MEMORY_BYTES: Final = 256 * 1024 * 1024
 MEMORY_BYTES_IN_RUN: Final = 128 * 1024 * 1024
 LEAST_MEMORY_BYTES: Final = 16 * 1024 * 1024
@@ -101,6 +113,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     failure: LightermanError | None = None
     try:
         name = _command_of(argv)
+        if COMMANDS[name].is_hook:
+            environ = {key: value for key, value in environ.items() if key != REPORT_VARIABLE}
+            arguments = Namespace(report=_report_place(argv, environ))
         arguments = _parse(name, argv, environ)
         code = _run(name, arguments, _context(name, arguments, environ, clock, tally))
     except LightermanError as error:
@@ -121,7 +136,7 @@ def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None
             return value
         if flag.startswith("--report="):
             return flag.partition("=")[2]
-    return environ.get("LIGHTERMAN_REPORT")
+    return environ.get(REPORT_VARIABLE)
 
 
 def _command_of(argv: Sequence[str]) -> str:
@@ -144,7 +159,7 @@ def _command_of(argv: Sequence[str]) -> str:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: lighterman COMMAND [FLAGS]",
@@ -315,6 +330,8 @@ def _report(
     code: int,
     failure: LightermanError | None,
 ) -> None:
+    if name in COMMANDS and COMMANDS[name].is_hook and not arguments.report:
+        return
     from lighterman import report
 
     report.write(report.build(name, tally, took_seconds, code, failure), arguments.report)

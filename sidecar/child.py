@@ -4,6 +4,7 @@ end is kept as a shell would tell it.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -18,6 +19,11 @@ NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 """As POSIX shells end: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html 2.8.2"""
 SIGNALLED: Final = 128
+_HINTS: Final = {
+    errno.ENOENT: "is it in this image, and in PATH? run needs lighterman in main's own image",
+    errno.EACCES: "chmod +x, and a mount without noexec",
+    errno.ENOEXEC: "a script needs a first line like #!/bin/sh; or name its interpreter: -- sh SCRIPT",
+}
 
 _CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_", "GC_")
 _DOCUMENTS: Final = (
@@ -43,6 +49,11 @@ class Child:
         """Whether it has ended, or could not be started at all."""
         return self.code is not None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended with another code than 0, killed or never started included."""
+        return bool(self.code)
+
     def start(self) -> None:
         """Start it, in this process group, so that a terminal's keys and job control reach it too."""
         try:
@@ -54,6 +65,7 @@ class Child:
                 "run.not_started",
                 command=self._command[0],
                 error=error.strerror or str(error),
+                hint=_HINTS.get(error.errno or 0, "check the command and its permissions"),
                 code=self.code,
             )
             return

@@ -11,13 +11,22 @@ from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
 from sidecar.groups import check_groups
+from sidecar.on_failure import UPLOAD, elsewhere, failed_prefix, on_failure
+from sidecar.watched_process import WatchedProcess, watched
 
 if TYPE_CHECKING:
     from lighterman.connections.model import Connection
     from lighterman.stores.contract import Store
+    from sidecar.child import Child
+    from sidecar.journal import Journal
+    from sidecar.loop import Loop
+    from sidecar.options import Options
+    from sidecar.place import Hold
+    from sidecar.service import Service
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
+LEAST_LEAVE_SECONDS: Final = 0.2
 
 
 def configure(flags: Flags, command: str) -> None:
@@ -87,8 +96,22 @@ def configure(flags: Flags, command: str) -> None:
             "--native", help="SIGTERM says that main has ended (a native sidecar is told after it)"
         )
         flags.add("--done-file", metavar="FILE", help="main writes it when it has ended")
+        flags.add(
+            "--watch-process",
+            convert=watched,
+            metavar="NAME|PID",
+            help="main is this process of the shared process namespace: its end is main's",
+        )
     if command == "run":
         flags.add_switch("--scrub-env", help="take the credentials out of CMD's environment")
+        flags.add(
+            "--on-failure",
+            convert=on_failure,
+            default=UPLOAD,
+            metavar="upload|skip|PREFIX",
+            help="what becomes of the outputs when CMD failed: they go where they always do, nothing "
+            "more is sent, or all go to that prefix",
+        )
 
 
 def _configure_watching(flags: Flags) -> None:
@@ -120,46 +143,33 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
     if command == "run" and not arguments.cmd:
         raise UsageError("run has no command to run", hint="lighterman run … -- CMD …")
     # Not before: --help and a wrong flag need none of it.
-    from sidecar.child import Child, without_credentials
-    from sidecar.journal import Journal
     from sidecar.loop import Loop
     from sidecar.outputs import outputs_of
     from sidecar.place import Hold, check_apart, made, prefix_of
-    from sidecar.service import Service
 
     outputs = outputs_of(arguments)
+    process = _watched_process(arguments, context)
     to = prefix_of(outputs.to, context.environ)
+    to_if_failed = failed_prefix(arguments, to, context.environ)
     _check_globs(arguments)
     connection = context.find_connection(outputs.connection)
     root = made(outputs.path)
-    check_apart(connection, to, root)
+    for prefix in (to, to_if_failed or to):
+        check_apart(connection, prefix, root)
     store = _opened(connection, arguments, context)
-    prefix = "/".join(part for part in (store.prefix, to) if part)
-    options = _options(arguments, root, prefix, once=command == "sync")
+    options = _options(arguments, root, _below(store, to), once=command == "sync")
     hold = Hold(root)
-    journal = Journal.open(options.state, f"{store.destination}/{prefix}")
-    child = None
-    if command == "run":
-        environ = dict(context.environ)
-        if arguments.scrub_env:
-            environ = without_credentials(environ)
-        child = Child(arguments.cmd, environ)
+    child = _child(arguments, context) if command == "run" else None
     with Loop() as loop:
-        service = Service(
-            options,
-            store,
-            journal,
-            loop=loop,
-            settings=context.settings,
-            clock=context.clock,
-            tally=context.tally,
-            device=hold.device,
-            told=context.stop,
-            main=child,
-        )
+        syncs = _Syncs(store, hold, loop, context)
         code: int = ExitCode.BUG
         try:
-            service.run()
+            end = syncs.go(
+                options, options.state, told=context.stop, main=child, process=process
+            ).end
+            if child and child.failed and to_if_failed is not None:
+                again, state = elsewhere(options, _below(store, to_if_failed))
+                syncs.go(again, state, told=None, end=end)
             code = ExitCode.DONE
         except LightermanError as error:
             code = error.exit_code
@@ -170,14 +180,83 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
         finally:
             if child and child.code:
                 code = child.code
-            service.close()
-            if service.is_stuck:
-                _leave_soon(code)
-            else:
-                journal.close()
-                store.close()
-            hold.release()
+            syncs.close(code)
     return int(code)
+
+
+class _Syncs:
+    """One sync after another of one outputs path."""
+
+    def __init__(self, store: "Store", hold: "Hold", loop: "Loop", context: Context) -> None:
+        from lighterman.transfer.budget import Budget
+
+        self._store = store
+        self._hold = hold
+        self._loop = loop
+        self._context = context
+        self._budget = Budget(context.settings.memory_bytes)
+        self._journals: list[Journal] = []
+        self._services: list[Service] = []
+
+    def go(self, options: "Options", state: str, **shared: Any) -> "Service":
+        """Sync as ``options`` say, with the journal in ``state``; raises what went wrong."""
+        from sidecar.journal import Journal
+        from sidecar.service import Service
+
+        journal = Journal.open(state, f"{self._store.destination}/{options.prefix}")
+        self._journals.append(journal)
+        service = Service(
+            options,
+            self._store,
+            journal,
+            loop=self._loop,
+            settings=self._context.settings,
+            clock=self._context.clock,
+            tally=self._context.tally,
+            device=self._hold.device,
+            budget=self._budget,
+            **shared,
+        )
+        self._services.append(service)
+        service.run()
+        return service
+
+    def close(self, code: int) -> None:
+        """Let go of everything, for a process that ends with ``code``."""
+        for service in self._services:
+            service.close()
+        if any(service.is_stuck for service in self._services):
+            _leave_soon(code, self._leave_seconds())
+        else:
+            for journal in self._journals:
+                journal.close()
+            self._store.close()
+        self._hold.release()
+
+    def _leave_seconds(self) -> float:
+        """Half of what is left until the kill, where one is to come."""
+        ending = self._services[0].end.ending
+        if ending is None:
+            return LEAVE_SECONDS
+        left_seconds = ending.began + ending.grace_seconds - self._context.clock.monotonic()
+        return min(LEAVE_SECONDS, max(LEAST_LEAVE_SECONDS, left_seconds / 2))
+
+
+def _child(arguments: Namespace, context: Context) -> "Child":
+    from sidecar.child import Child, without_credentials
+
+    environ = dict(context.environ)
+    return Child(arguments.cmd, without_credentials(environ) if arguments.scrub_env else environ)
+
+
+def _watched_process(arguments: Namespace, context: Context) -> WatchedProcess | None:
+    """Made before anything that takes time: a main that ends soon is seen."""
+    wanted = getattr(arguments, "watch_process", None)
+    return None if wanted is None else WatchedProcess(wanted, context.clock)
+
+
+def _below(store: "Store", prefix: str) -> str:
+    return "/".join(part for part in (store.prefix, prefix) if part)
 
 
 def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":
@@ -222,6 +301,7 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         done_file=getattr(arguments, "done_file", None),
         deletes=arguments.deletes,
         on_conflict=arguments.on_conflict,
+        drops_failed=getattr(arguments, "on_failure", UPLOAD) != UPLOAD,
         live=tuple(arguments.live),
         exclude=tuple(arguments.exclude),
         workers=arguments.workers,
@@ -247,14 +327,14 @@ def _say_beside(error: LightermanError) -> None:
     )
 
 
-def _leave_soon(code: int) -> None:
+def _leave_soon(code: int, seconds: float) -> None:
     """
     A thread that is stuck in a request can't be stopped, and may keep the interpreter from ending: the
     process ends without it, once there was time to write the report.
     """
 
     def leave() -> None:
-        threading.Event().wait(LEAVE_SECONDS)
+        threading.Event().wait(seconds)
         os._exit(code)
 
     threading.Thread(target=leave, daemon=True).start()

@@ -21,7 +21,7 @@ from lighterman.errors import (
 )
 from lighterman.log import get_logger
 from lighterman.transfer.tally import Tally
-from sidecar.drain import by_size
+from sidecar.drain import BySize
 from sidecar.globs import Names
 from sidecar.loop import Done, Failed, Pool
 from sidecar.output import peek
@@ -31,6 +31,8 @@ from sidecar.upload import Outcome, Result, Uploader
 
 MOST_FOUND: Final = 1000
 """A walk waits while so many of its files wait to be sent."""
+MOST_FOUND_LAST: Final = 50_000
+"""The same of the last walk, whose finds go by size: some 10 MiB for a good order."""
 MOST_SAID: Final = 10
 """Failures of one kind that are logged one by one before something succeeds again."""
 _REFUSALS: Final = (CredentialsError, ConfigurationError, BucketMissingError)
@@ -61,9 +63,9 @@ class Dispatch:
         self._clock = clock
         self._tally = tally
         self._give_up_seconds = give_up_seconds
-        self._known: deque[RelPath] = deque()
-        self._found: deque[RelPath] = deque()
-        self._temporary: deque[RelPath] = deque()
+        self._found: deque[tuple[RelPath, int]] = deque()
+        self._last = BySize(names)
+        """At the end: everything that waits."""
         self._markers: deque[RelPath] = deque()
         self._said: Counter[str] = Counter()
         self._refused = 0
@@ -71,8 +73,11 @@ class Dispatch:
         self._told: set[RelPath] = set()
         """What was known before the last walk, which may find it once more before it is sent."""
         self._told_and_sent: set[RelPath] = set()
+        self._again: dict[RelPath, None] = {}
+        """Finds of the last walk that were known or under way: looked at once more, after all others."""
         self._unreadable: set[RelPath] = set()
         self._final_since: float | None = None
+        self._keeps_whole = False
         self._succeeded_at = 0.0
         self.failed: dict[RelPath, LightermanError] = {}
         """Files whose latest attempt failed, in the order in which they first did."""
@@ -83,12 +88,17 @@ class Dispatch:
 
     # What comes in
 
-    def found(self, files: Iterable[RelPath]) -> None:
-        """A walk saw that the bucket lacks these, and that nobody writes them as far as it can tell."""
+    def found(self, files: Iterable[tuple[RelPath, int]]) -> None:
+        """
+        A walk saw that the bucket lacks these, with their sizes, and that nobody writes them as far as it
+        can tell.
+        """
         if self._is_walked:  # another walk, after all of that: what it finds is missing indeed
             self._told.clear()
             self._told_and_sent.clear()
         self._found.extend(files)
+        if self._final_since is not None:
+            self._order_found()
 
     def mark(self, directory: RelPath) -> None:
         """An empty directory wants its marker."""
@@ -111,14 +121,20 @@ class Dispatch:
             self._tally.mended(self._name(marker_path(directory)))
         self._unreadable &= unreadable
 
-    def drain(self) -> None:
-        """From now on everything is sent as it is: what is known now by size, temporary names last."""
+    def drain(self, *, keeps_whole: bool) -> None:
+        """
+        From now on everything is sent as it is, by size, temporary names last. ``keeps_whole``: main may
+        still write, so no half of a file takes the place of what the bucket has of it.
+        """
+        self._keeps_whole = keeps_whole
         now = self._clock.monotonic()
         self._final_since = self._succeeded_at = now
-        known = by_size(((path, self._size(path)) for path in self._settle.drain()), self._names)
-        self._told.update(known, self._settle.flying())
-        self._known.extend(path for path in known if not self._names.is_temporary(path))
-        self._temporary.extend(path for path in known if self._names.is_temporary(path))
+        for path in self._settle.drain():
+            self._told.add(path)
+            if self._settle.take(path):
+                self._last.add(path, self._size(path), is_find=False)
+        self._told.update(self._settle.flying())
+        self._order_found()
 
     def end_of_walk(self) -> None:
         """The final walk is over: temporary names may go, last."""
@@ -129,19 +145,19 @@ class Dispatch:
     @property
     def wants_more(self) -> bool:
         """Whether a walk may bring more."""
-        return len(self._found) < MOST_FOUND
+        return len(self._found) < MOST_FOUND and self._last.found < MOST_FOUND_LAST
 
     @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
-        return not (
-            self._pool.busy or self._known or self._found or self._markers or self._temporary
-        )
+        waiting = self._found or self._again or self._markers or len(self._last)
+        return not (self._pool.busy or waiting)
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
-        found = (path for path in self._found if path not in self._told_and_sent)
-        waiting = [*self._settle.waiting(), *self._settle.flying(), *found, *self._temporary]
+        found = (*(path for path, _ in self._found), *self._last.finds(), *self._again)
+        waiting = [*self._settle.waiting(), *self._settle.flying()]
+        waiting += [path for path in found if path not in self._told_and_sent]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
     def next_due(self) -> float | None:
@@ -163,28 +179,43 @@ class Dispatch:
                 return
 
     def _next(self, now: float) -> RelPath | None:
-        while self._known:
-            path = self._known.popleft()
-            if self._settle.take(path):
-                return path
-            self._settle.found(path, now, at_rest=True)
+        if self._final_since is not None:
+            return self._next_by_size(now)
         while not (ready := self._settle.take_ready(now, 1)) and self._found:
-            path = self._found.popleft()
-            if self._final_since is not None and self._names.is_temporary(path):
-                self._temporary.append(path)
-            else:
-                self._settle.found(path, now, at_rest=True)
-        while not ready and self._is_walked and self._temporary:
-            path = self._temporary.popleft()
-            if self._settle.take(path):
-                return path
+            path, _ = self._found.popleft()
+            self._settle.found(path, now, at_rest=True)
         return ready[0] if ready else None
+
+    def _next_by_size(self, now: float) -> RelPath | None:
+        for path in self._settle.take_ready(now, MOST_FOUND):
+            self._last.add(path, self._size(path), is_find=False)
+        while first := self._last.pop(temporary_too=self._is_walked):
+            path, is_find = first
+            if not is_find or self._settle.take(path):
+                return path
+            self._again[path] = None
+        for path in self._again:
+            if self._settle.take(path):
+                del self._again[path]
+                return path
+        return None
+
+    def _order_found(self) -> None:
+        for path, size_bytes in self._found:
+            if path in self._told:
+                self._again[path] = None
+            else:
+                self._last.add(path, size_bytes, is_find=True)
+        self._found.clear()
 
     def _send(self, path: RelPath) -> None:
         live, final = self._names.is_live(path), self._final_since is not None
         began, origin = self._clock.monotonic(), self._settle.origin(path)
+        keeps_whole = self._keeps_whole
         self._pool.submit(
-            lambda: self._uploader.send(path, live=live, final=final, origin=origin),
+            lambda: self._uploader.send(
+                path, live=live, final=final, origin=origin, keeps_whole=keeps_whole
+            ),
             lambda end: self._landed(path, end, began),
         )
 
@@ -204,6 +235,8 @@ class Dispatch:
             return
         result, retry_after_seconds = end.value
         match result:
+            case Result.OPEN if self._final_since is not None:
+                self._landed_badly(path, self._half_written(path), now)
             case Result.OPEN:
                 self._settle.still_open(path, now)
             case Result.CHANGED if self._is_hopeless(now):
@@ -219,7 +252,7 @@ class Dispatch:
                 self._settle.sent(path, now, now - began)
                 self._note_success(path)
                 self.on_landed(path)
-                if path in self._told:
+                if path in self._told or path in self._again:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:
                     get_logger().debug(
@@ -235,6 +268,13 @@ class Dispatch:
             self._settle.failed(path, now)
         else:
             self._settle.gave_up(path)
+
+    def _half_written(self, path: RelPath) -> SourceChangedError:
+        return SourceChangedError(
+            f"output {printable(path)} is open for writing: the bucket keeps what it has of it",
+            hint="its last save isn't whole; --done-file or --watch-process would tell of main's end",
+            key=key_of(self._prefix, RelPath(printable(path))),
+        )
 
     def _is_hopeless(self, now: float) -> bool:
         """Whether, at the end, nothing succeeded for as long as transient trouble is retried."""

@@ -1,6 +1,7 @@
 """The end, as arithmetic: in which order what is left is sent, and by when. Pure."""
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from sidecar.globs import Names
@@ -14,12 +15,40 @@ LAST_SHARE: Final = 0.05
 LAST_WALKS_OF_ROOM: Final = 3
 
 
-def by_size(files: Iterable[tuple[RelPath, int]], names: Names) -> list[RelPath]:
-    """Paths in the order of a drain: by size ascending, temporary names last."""
-    return [
-        path
-        for _, _, path in sorted((names.is_temporary(path), size, path) for path, size in files)
-    ]
+class BySize:
+    """
+    What waits for its turn at the end, in the order that saves most files: by size ascending, temporary
+    names last; of equals, whoever came first.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._heap: list[tuple[bool, int, int, RelPath, bool]] = []
+        self._sequence = 0
+        self.found = 0
+        """How many of them are walks' finds, which nothing else remembers."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, path: RelPath, size_bytes: int, *, is_find: bool) -> None:
+        """One more; the settling knows of it already, unless it is a walk's find."""
+        self._sequence += 1
+        self.found += is_find
+        is_temporary = self._names.is_temporary(path)
+        heapq.heappush(self._heap, (is_temporary, size_bytes, self._sequence, path, is_find))
+
+    def pop(self, *, temporary_too: bool) -> tuple[RelPath, bool] | None:
+        """Whose turn it is, and whether it is a walk's find; temporary names may have to wait longer."""
+        if not self._heap or (self._heap[0][0] and not temporary_too):
+            return None
+        _, _, _, path, is_find = heapq.heappop(self._heap)
+        self.found -= is_find
+        return path, is_find
+
+    def finds(self) -> Iterator[RelPath]:
+        """Those of walks."""
+        return (path for _, _, _, path, is_find in self._heap if is_find)
 
 
 class Ending(NamedTuple):

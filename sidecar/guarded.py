@@ -49,27 +49,25 @@ class Guarded:
         # What changes no object is the store's own.
         return getattr(self.bare, name)
 
-    def write(
-        self, key: Key, window: Window, attributes: Attributes, *, only_if_absent: bool = False
-    ) -> ETag:
+    def write(self, key: Key, window: Window, attributes: Attributes, **conditions: Any) -> ETag:
         if self._is_open:
-            return self.bare.write(key, window, attributes, only_if_absent=only_if_absent)
+            return self.bare.write(key, window, attributes, **conditions)
         with self._changing(key):
-            return self.bare.write(key, window, attributes, only_if_absent=only_if_absent)
+            return self.bare.write(key, window, attributes, **conditions)
 
-    def copy(self, source: Key, etag: ETag, target: Key, attributes: Attributes) -> ETag:
+    def copy(
+        self, source: Key, etag: ETag, target: Key, attributes: Attributes, **conditions: Any
+    ) -> ETag:
         with self._changing(target):
-            return self.bare.copy(source, etag, target, attributes)
+            return self.bare.copy(source, etag, target, attributes, **conditions)
 
     def delete(self, key: Key) -> None:
         with self._changing(key):
             self.bare.delete(key)
 
-    def finish(
-        self, key: Key, upload_id: str, parts: list[Part], *, only_if_absent: bool = False
-    ) -> ETag:
+    def finish(self, key: Key, upload_id: str, parts: list[Part], **conditions: Any) -> ETag:
         with self._changing(key):
-            return self.bare.finish(key, upload_id, parts, only_if_absent=only_if_absent)
+            return self.bare.finish(key, upload_id, parts, **conditions)
 
     # Manifests
 

@@ -22,6 +22,8 @@ class Options(NamedTuple):
     """SIGTERM says that main has ended; else it only begins the grace."""
     once: bool = False
     """Main has ended before the start: one reconcile, no watching."""
+    drops_failed: bool = False
+    """Once main has failed, nothing more is sent here."""
     done_file: str | None = None
     deletes: Literal["keep", "mirror"] = "keep"
     on_conflict: Literal["overwrite", "fail"] = "overwrite"

@@ -20,7 +20,7 @@ VARIABLES: Final = {
 """Where the words of a prefix come from: the downward API, and what an Indexed Job sets."""
 
 
-def prefix_of(pattern: str, environ: Mapping[str, str]) -> str:
+def prefix_of(pattern: str, environ: Mapping[str, str], flag: str = "--to") -> str:
     """
     ``pattern`` with ``{pod}``, ``{namespace}``, ``{index}`` and ``{uid}`` filled in, without slashes at
     its ends. An unset or unknown word is a ``ConfigurationError``: replicas would share a prefix.
@@ -30,13 +30,13 @@ def prefix_of(pattern: str, environ: Mapping[str, str]) -> str:
         word = match[1]
         if word not in VARIABLES:
             raise ConfigurationError(
-                f"--to {pattern}: there is no word {{{word}}}",
+                f"{flag} {pattern}: there is no word {{{word}}}",
                 hint=f"words: {', '.join(f'{{{known}}}' for known in VARIABLES)}",
             )
         value = next((environ[name] for name in VARIABLES[word] if environ.get(name)), "")
         if not value:
             raise ConfigurationError(
-                f"--to {pattern}: {{{word}}} is not set",
+                f"{flag} {pattern}: {{{word}}} is not set",
                 hint=f"set ${VARIABLES[word][1]} from the downward API",
             )
         return value
@@ -44,7 +44,7 @@ def prefix_of(pattern: str, environ: Mapping[str, str]) -> str:
     filled = re.sub(r"\{([^{}]*)\}", fill, pattern).strip("/")
     if any(part in ("", ".", "..") for part in filled.split("/")) and filled:
         raise ConfigurationError(
-            f"--to {pattern}: {filled!r} is no prefix", hint="write names with single slashes"
+            f"{flag} {pattern}: {filled!r} is no prefix", hint="write names with single slashes"
         )
     return filled
 

@@ -184,7 +184,11 @@ class Reconciler:
                 )
         if look.is_empty:
             self._dispatch.mark(look.directory)
-        self._dispatch.found(dirty.path for dirty in look.dirty if self._may_go(dirty))
+        self._dispatch.found(
+            (dirty.path, dirty.state.size_bytes if dirty.state else 0)
+            for dirty in look.dirty
+            if self._may_go(dirty)
+        )
 
     def _may_go(self, dirty: Dirty) -> bool:
         """Whoever may ask the kernel about open writers asks it at the upload; else two walks agree."""

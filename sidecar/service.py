@@ -35,6 +35,7 @@ from sidecar.settle import Rules, Settle
 from sidecar.states import RelPath, key_of, printable
 from sidecar.upload import Uploader
 from sidecar.walk import directories
+from sidecar.watched_process import WatchedProcess
 
 PART_THREADS: Final = 4
 MOST_LISTINGS: Final = 3
@@ -77,12 +78,14 @@ class Service:
         device: int,
         told: threading.Event | None,
         main: Main | None = None,
+        process: WatchedProcess | None = None,
+        end: MainsEnd | None = None,
         pace: Pace | None = None,
         budget: Budget | None = None,
     ) -> None:
         """
         ``told`` is set when a signal to stop came before this could listen to them; ``None`` where signals
-        are another's affair. ``pace`` and ``budget`` are given where they are shared with others.
+        are another's affair. ``pace``, ``budget`` and ``end`` are given where they are shared with others.
         """
         self._options = options
         guarded = Guarded(store, journal, makes_manifests=bool(options.groups or options.marker))
@@ -91,7 +94,7 @@ class Service:
         self._loop = loop
         self._clock = clock
         self._tally = tally
-        self._end = MainsEnd(options, clock, main)
+        self._end = end or MainsEnd(options, clock, main, loop=loop, process=process)
         self._told = told
         self._stop = threading.Event()
         names = Names(
@@ -172,7 +175,7 @@ class Service:
         ``DeadlineError`` when the grace was over before, or a second SIGTERM came.
         """
         if self._told is not None:
-            self._end.listen(self._loop, self._told)
+            self._end.listen(self._told)
         self._spawn("start", self._begin, self._begun)
         readable: set[int] = set()
         while True:
@@ -180,10 +183,17 @@ class Service:
             if self._phase is _Phase.OVER:
                 break
             readable = self._loop.turn(self._wait_seconds())
+        if self._is_dropped:
+            return
         self._raise_failures()
         get_logger().info(
             "sidecar.drained", path=self._options.root, files=self._tally.totals().files
         )
+
+    @property
+    def end(self) -> MainsEnd:
+        """Main's, for whoever goes on after this."""
+        return self._end
 
     @property
     def is_stuck(self) -> bool:
@@ -232,7 +242,7 @@ class Service:
             prefix=self._options.prefix,
         )
         self._phase = _Phase.WATCHING
-        if self._end.main:
+        if self._end.main and not self._end.main.ended:
             self._end.main.start()
         if not self._options.once:
             self._reconciler.start(final=False)
@@ -248,6 +258,9 @@ class Service:
         if self._end.stop_now or (self._end.ending and now >= self._end.ending.deadline):
             raise self._out_of_time()
         if self._phase is _Phase.STARTING:
+            return
+        if self._is_dropped:
+            self._drop()
             return
         if not self._is_over and self._end.is_over(now, self._walk_seconds):
             self._is_over = True
@@ -317,7 +330,7 @@ class Service:
             if self._is_over:
                 self._events.stop()
         self._publishing.drain()
-        self._dispatch.drain()
+        self._dispatch.drain(keeps_whole=not self._end.is_known)
         self._walk_again()
 
     def _walk_again(self) -> None:
@@ -381,6 +394,20 @@ class Service:
         self._publishing.finish(is_whole=is_whole)
         if self._publishing.is_over():
             self._phase = _Phase.OVER
+
+    @property
+    def _is_dropped(self) -> bool:
+        """Whether what main left isn't wanted here, since it failed."""
+        return self._options.drops_failed and self._end.has_failed
+
+    def _drop(self) -> None:
+        """Nothing more is begun. What is under way may still arrive, whole."""
+        self._stop.set()
+        self._pool.halt()
+        get_logger().warning(
+            "sidecar.dropped", path=self._options.root, known=len(self._dispatch.missing())
+        )
+        self._phase = _Phase.OVER
 
     def _out_of_time(self) -> LightermanError:
         self._stop.set()
@@ -452,7 +479,7 @@ class Service:
             times += [self._reconciler.due, end.final_walk_at(self._walk_seconds)]
         if not self._is_over and self._phase is not _Phase.STARTING:
             times.append(end.last_walk_at(self._walk_seconds))
-            times.append(end.done_file.look_at if end.done_file else None)
+            times.append(end.look_at)
         when = min((time for time in times if time is not None), default=None)
         return None if when is None else max(0.0, when - self._clock.monotonic())
 

@@ -190,10 +190,12 @@ class Uploader:
         live: bool = False,
         final: bool = False,
         origin: RelPath | None = None,
+        keeps_whole: bool = False,
     ) -> Outcome:
         """
         Bring the file's present state into the bucket. ``live``: a file that grows is sent as the
-        prefix it has now. ``final``: at the drain, one that is still open for writing is sent as it is.
+        prefix it has now. ``final``: at the drain, one that is still open for writing is sent as it is;
+        with ``keeps_whole`` only if the bucket has no former state of it, which may be a whole one.
         ``origin``: it was renamed from there, where nothing had happened to it since it was synced.
 
         Raises ``CannotWriteError`` for a file that can't be read or named in a bucket, and the
@@ -203,7 +205,7 @@ class Uploader:
         with self._alone(path) as is_alone:
             if not is_alone:
                 return Outcome(Result.CHANGED, BUSY_SECONDS)
-            outcome = self._look(path, origin, live=live, final=final)
+            outcome = self._look(path, origin, live=live, final=final, keeps_whole=keeps_whole)
             if outcome.result is Result.GONE:
                 self._carrier.abandon(path)
             return outcome
@@ -280,7 +282,9 @@ class Uploader:
                 with self._busy_guard:
                     self._busy.discard(path)
 
-    def _look(self, path: RelPath, origin: RelPath | None, *, live: bool, final: bool) -> Outcome:
+    def _look(
+        self, path: RelPath, origin: RelPath | None, *, live: bool, final: bool, keeps_whole: bool
+    ) -> Outcome:
         state = peek(self._root, path)
         if state is None:
             return Outcome(Result.GONE)
@@ -291,7 +295,8 @@ class Uploader:
         with opened(self._root, path) as output:
             if output is None:
                 return Outcome(Result.GONE)
-            not_yet = None if live else self._why_not_yet(output, final=final)
+            as_it_is = final and not (keeps_whole and known)
+            not_yet = None if live else self._why_not_yet(output, final=final, as_it_is=as_it_is)
             if not_yet is not None:
                 return not_yet
             if known is None and self._is_adopted(output, key, live=live):
@@ -321,11 +326,14 @@ class Uploader:
             self._carrier.abandon(output.path)
             return self._conflicts.settled(output, key, carry, live=live)
 
-    def _why_not_yet(self, output: Output, *, final: bool) -> Outcome | None:
+    def _why_not_yet(self, output: Output, *, final: bool, as_it_is: bool) -> Outcome | None:
         wait_seconds = output.rested(self._clock)
+        if final and wait_seconds > 0:  # whoever comes back later has lost its turn to larger ones
+            self._clock.wait(wait_seconds)
+            wait_seconds = 0.0 if output.holds(live=False) else wait_seconds
         if wait_seconds > 0:
             return Outcome(Result.CHANGED, wait_seconds)
-        if not final and output.is_being_written():
+        if not as_it_is and output.is_being_written():
             return Outcome(Result.OPEN)
         return None
 

@@ -163,3 +163,67 @@ def test_as_pid_1_it_reaps_orphans(outputs):
         check=False,
     )
     assert (done.returncode, outputs.names()) == (4, []), done.stderr.decode()
+
+
+ORPHANS = """
+import os, sys, time
+for number in range(100):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(number % 7)
+        os._exit(0)
+    os.wait()
+deadline = time.monotonic() + 20
+while True:
+    states = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and name not in ("1", str(os.getpid())):
+            try:
+                states.append(open(f"/proc/{name}/stat").read().rpartition(")")[2].split()[0])
+            except OSError:
+                pass
+    if not states:
+        sys.exit(5)
+    if time.monotonic() > deadline:
+        sys.exit(6)
+    time.sleep(0.05)
+"""
+
+
+def test_a_hundred_orphans_are_reaped_while_cmd_runs(outputs):
+    """As PID 1 it takes leave of each; none of their codes is taken for CMD's."""
+    ended = outputs.program.run(
+        "run",
+        *outputs.flags(),
+        "--",
+        *(*PYTHON, ORPHANS),
+        through=["unshare", "--pid", "--fork", "--mount-proc"],
+    )
+    assert ended.code == 5
+
+
+def test_as_pid_1_it_passes_sigterm_on_and_ends_with_cmds_code(outputs):
+    """143, and what CMD wrote in its grace is there."""
+    script = "trap 'echo saved > outputs/saved; trap - TERM; kill -TERM $$' TERM;"
+    script += " echo 1 > outputs/ready; while :; do sleep 0.05; done"
+    running = outputs.program.start(
+        "run",
+        *outputs.flags("--settle", "0.1"),
+        "--",
+        *(*SH, script),
+        through=["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"],
+    )
+    outputs.wait_for("ready", "1\n")
+    with open(f"/proc/{running.pid}/task/{running.pid}/children") as file:
+        [wrapper] = map(int, file.read().split())
+    os.kill(wrapper, signal.SIGTERM)
+    assert (running.finish(seconds=30).code, outputs.there("saved")) == (143, "saved\n")
+
+
+def test_a_script_without_its_first_line_is_said_with_a_mend(outputs):
+    """126: the kernel can't tell what should run it."""
+    script = outputs.program.directory / "script"
+    script.write_text("echo hello\n")
+    script.chmod(0o755)
+    ended = outputs.run(command=("./script",))
+    assert (ended.code, "#!" in ended.event("run.not_started")["hint"]) == (126, True)

@@ -158,6 +158,16 @@ def test_small_files_are_safe_before_large_ones_begin(slow):
     assert sent == ["little", "middle", "big", "small.tmp"], ended.stderr
 
 
+def test_what_the_last_walk_finds_goes_by_size_too(slow):
+    """Whatever no event told of: the smallest are safe first, temporary names last."""
+    slow.write("a.tmp", "")
+    for number in (7, 2, 9, 4, 0, 5, 3, 8, 1, 6):
+        slow.write(f"f{number}", "x" * number)
+    assert slow.sync("--workers", "1").code == 0
+    sent = [request.path.rpartition("/")[2] for request in slow.proxy.seen(is_put)]
+    assert sent == [*(f"f{number}" for number in range(10)), "a.tmp"]
+
+
 def test_a_store_that_fails_for_a_while_is_tried_again(slow):
     """Transient trouble never loses a file."""
     slow.proxy.on(is_put, s3_error(500, "InternalError"), times=8)

@@ -4,14 +4,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.drain import Ending, by_size
+from sidecar.drain import BySize, Ending
 from sidecar.globs import Names
 
 
-def test_a_drain_goes_by_size_with_temporary_names_last():
-    """Many small files are safe before a large one begins."""
-    files = [("big", 900), ("x.tmp", 1), ("small", 3), ("a.part", 0), ("empty", 0)]
-    assert by_size(files, Names()) == ["empty", "small", "big", "a.part", "x.tmp"]
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["a", "b.tmp", "c.part", "d/e", ".~f"]), st.integers(0, 9)),
+            st.sampled_from(["pop", "walked"]),
+        )
+    )
+)
+def test_a_drain_goes_by_size_with_temporary_names_last(steps):
+    """Whenever one goes, none that waits is smaller; temporary names wait for the walk and for all others."""
+    order, waiting, walked = BySize(Names()), [], False
+    for step in [*steps, "walked", *["pop"] * len(steps)]:
+        if step == "walked":
+            walked = True
+        elif step != "pop":
+            order.add(*step, is_find=step[1] % 2 == 0)
+            waiting.append((Names().is_temporary(step[0]), step[1], step[0]))
+        elif (gone := order.pop(temporary_too=walked)) is None:
+            assert all(temporary for temporary, _, _ in waiting)
+            assert not waiting or not walked
+        else:
+            smallest = min((temporary, size) for temporary, size, _ in waiting)
+            assert (*smallest, gone[0]) in waiting
+            waiting.remove((*smallest, gone[0]))
+            assert gone[1] == (smallest[1] % 2 == 0)
+            assert walked or not smallest[0]
+        assert (len(order), order.found) == (
+            len(waiting),
+            sum(size % 2 == 0 for _, size, _ in waiting),
+        )
+    assert waiting == []
 
 
 @pytest.mark.parametrize(
