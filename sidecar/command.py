@@ -3,6 +3,7 @@
 import os
 import threading
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.command import Context
@@ -10,10 +11,14 @@ from lighterman.errors import ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
+from sidecar.status.address import address, listening
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from lighterman.connections.model import Connection
     from lighterman.stores.contract import Store
+    from sidecar.service import Service
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
@@ -89,12 +94,23 @@ def _configure_watching(flags: Flags) -> None:
         metavar="SECONDS",
         help="how often the whole path is compared with the journal",
     )
+    flags.add(
+        "--listen",
+        convert=address,
+        metavar="HOST:PORT",
+        help="show there over HTTP how it goes: /healthz /readyz /metrics /status /flush and a page",
+    )
 
 
 def run(arguments: Namespace, context: Context, command: str) -> int:
     """Run one of the three; returns CMD's code (``run``) or 0, raises what went wrong."""
     if command == "run" and not arguments.cmd:
         raise UsageError("run has no command to run", hint="lighterman run … -- CMD …")
+    listen = getattr(arguments, "listen", None)
+    return _run(arguments, context, command, listening(listen) if listen else None)
+
+
+def _run(arguments: Namespace, context: Context, command: str, listener: "socket | None") -> int:
     # Not before: --help and a wrong flag need none of it.
     from sidecar.child import Child, without_credentials
     from sidecar.journal import Journal
@@ -134,6 +150,7 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
             main=child,
         )
         code: int = ExitCode.BUG
+        hide = _shown(listener, service)
         try:
             service.run()
             code = ExitCode.DONE
@@ -146,6 +163,7 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
         finally:
             if child and child.code:
                 code = child.code
+            hide()
             service.close()
             if service.is_stuck:
                 _leave_soon(code)
@@ -154,6 +172,15 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
                 store.close()
             hold.release()
     return int(code)
+
+
+def _shown(listener: "socket | None", service: "Service") -> Callable[[], None]:
+    """Let operators see how it goes, where that was asked for; returns how to end it."""
+    if listener is None:
+        return lambda: None
+    from sidecar.status.server import StatusServer
+
+    return StatusServer(listener, [service.board]).close
 
 
 def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":

@@ -27,6 +27,7 @@ from sidecar.loop import Done, Failed, Pool
 from sidecar.output import peek
 from sidecar.settle import Settle
 from sidecar.states import RelPath, key_of, marker_path, printable
+from sidecar.status.ledger import Ledger
 from sidecar.upload import Outcome, Result, Uploader
 
 MOST_FOUND: Final = 1000
@@ -50,6 +51,7 @@ class Dispatch:
         prefix: str,
         clock: Clock,
         tally: Tally,
+        ledger: Ledger,
         give_up_seconds: float,
     ) -> None:
         self._settle = settle
@@ -60,11 +62,13 @@ class Dispatch:
         self._prefix = prefix
         self._clock = clock
         self._tally = tally
+        self._ledger = ledger
         self._give_up_seconds = give_up_seconds
         self._known: deque[RelPath] = deque()
         self._found: deque[RelPath] = deque()
         self._temporary: deque[RelPath] = deque()
         self._markers: deque[RelPath] = deque()
+        self._marking: set[RelPath] = set()
         self._said: Counter[str] = Counter()
         self._refused = 0
         self._is_walked = False
@@ -136,6 +140,11 @@ class Dispatch:
             self._pool.busy or self._known or self._found or self._markers or self._temporary
         )
 
+    def queued(self) -> list[RelPath]:
+        """What waits that the settling doesn't know: finds of a walk, and markers (as ``marker_path``)."""
+        markers = map(marker_path, self._markers)
+        return list(dict.fromkeys([*self._found, *self._temporary, *markers, *self._marking]))
+
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
         found = (path for path in self._found if path not in self._told_and_sent)
@@ -187,7 +196,10 @@ class Dispatch:
         )
 
     def _send_marker(self, directory: RelPath) -> None:
+        self._marking.add(marker_path(directory))
+
         def ended(end: Done[Outcome] | Failed) -> None:
+            self._marking.discard(marker_path(directory))
             if isinstance(end, Failed):
                 self._note_failure(marker_path(directory), end.error)
             else:
@@ -219,6 +231,7 @@ class Dispatch:
                 if path in self._told:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:
+                    self._ledger.sent(path)
                     get_logger().debug(
                         "sidecar.file_synced",
                         key=key_of(self._prefix, path),
@@ -246,6 +259,7 @@ class Dispatch:
         self._succeeded_at = self._clock.monotonic()
         self._refused = 0
         self._said.clear()
+        self._ledger.landed(path)
         if self.failed.pop(path, None):
             self._tally.mended(self._name(path))
 
@@ -255,6 +269,7 @@ class Dispatch:
             return
         self._refused += isinstance(error, _REFUSALS)
         self.failed[path] = error
+        self._ledger.failed(path, error)
         self._tally.failed(self._name(path), error.kind, error.message)
         self._said[error.kind] += 1
         if self._said[error.kind] <= MOST_SAID:

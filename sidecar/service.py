@@ -31,6 +31,8 @@ from sidecar.rebuild import verify_listing
 from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
 from sidecar.states import RelPath, key_of, printable
+from sidecar.status.board import Board, Parts
+from sidecar.status.ledger import Ledger
 from sidecar.upload import Uploader
 from sidecar.walk import directories
 
@@ -94,7 +96,8 @@ class Service:
         )
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
-        self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
+        ledger = Ledger(tally, clock)
+        self._attempts = Attempts(settings.retry_seconds, clock, ledger, self._stop)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -118,6 +121,7 @@ class Service:
             prefix=options.prefix,
             clock=clock,
             tally=tally,
+            ledger=ledger,
             give_up_seconds=settings.retry_seconds,
         )
         self._events = (
@@ -138,6 +142,23 @@ class Service:
         self._deletes = Deletes(
             self._uploader, self._pool, self._attempts, root=options.root, device=device
         )
+        parts = Parts(
+            options,
+            store.connection,
+            self._settle,
+            self._dispatch,
+            self._pool,
+            self._reconciler,
+            self._events,
+            self._end,
+            journal,
+            ledger,
+            tally,
+            loop,
+            clock,
+        )
+        self.board = Board(parts)
+        """What is known of all this."""
         self._phase = _Phase.STARTING
         self._is_over = False
         self._listings = 0
@@ -154,6 +175,7 @@ class Service:
         readable: set[int] = set()
         while True:
             self._decide(readable)
+            self.board.pump(self._phase.name.lower())
             if self._phase is _Phase.OVER:
                 break
             readable = self._loop.turn(self._wait_seconds())
@@ -402,7 +424,7 @@ class Service:
 
     def _wait_seconds(self) -> float | None:
         end = self._end
-        times = [end.ending.deadline if end.ending else None]
+        times = [end.ending.deadline if end.ending else None, self.board.due]
         if self._events:
             times.append(self._events.read_at)
         if self._phase not in (_Phase.STARTING, _Phase.OVER):
