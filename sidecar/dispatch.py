@@ -5,6 +5,7 @@ there, failures are named in the tally until they are mended.
 Lives in the main thread; only ``Uploader`` calls happen in others.
 """
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
@@ -112,6 +113,17 @@ class Dispatch:
             self.failed.pop(marker_path(directory), None)
             self._tally.mended(self._name(marker_path(directory)))
         self._unreadable &= unreadable
+        self.forget_gone()
+
+    def forget_gone(self) -> None:
+        """What failed and is no more, is no failure: nothing of it is missing."""
+        for path in list(self.failed):
+            if path.endswith("/") or self._settle.knows(path):
+                continue
+            with contextlib.suppress(LightermanError):  # it is there, and can't be looked at
+                if peek(self._root, path) is None:
+                    del self.failed[path]
+                    self._tally.mended(self._name(path))
 
     def drain(self) -> None:
         """From now on everything is sent as it is: what is known now by size, temporary names last."""

@@ -215,6 +215,10 @@ class Settle:
                 if entry.in_flight:
                     yield join(directory, name)
 
+    def knows(self, path: RelPath) -> bool:
+        """Whether it is in flight or waits."""
+        return self._find(path) is not None
+
     def waits(self) -> Iterator[tuple[RelPath, Waits]]:
         """Every path, in flight or not, with why it isn't in the bucket yet."""
         for directory, entries in self._directories.items():

@@ -3,6 +3,7 @@ How much waits to be sent, and how long that takes at the rate that was measured
 counts and who looks at a clock is the board.
 """
 
+import math
 import os
 import stat
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ that was measured over small files says something about large ones by it, and th
 """
 HALVED_AFTER_SECONDS: Final = 60.0
 """After so much time of sending, what was measured before counts half."""
+_MOMENT: Final = 1e-9
 LARGE_SHARE: Final = 0.5
 SMALL_SHARE: Final = 0.25
 MOST_LOOKED_AT: Final = 1000
@@ -47,11 +49,15 @@ class Rate(NamedTuple):
 
     def after(self, seconds: float, files: int, size_bytes: int) -> "Rate":
         """With ``seconds`` more, in which so much arrived. Time in which nothing was to be sent is no part of it."""
-        kept = 0.5 ** (max(0.0, seconds) / HALVED_AFTER_SECONDS)
+        seconds = max(0.0, seconds)
+        halvings = seconds / HALVED_AFTER_SECONDS
+        kept = 0.5**halvings
+        # The beginning of a long time is itself old: what came in it counts as if it had been told bit by bit.
+        share = (1.0 - kept) / (math.log(2) * halvings) if halvings > _MOMENT else 1.0
         return Rate(
-            self.seconds * kept + max(0.0, seconds),
-            self.files * kept + max(0, files),
-            self.size_bytes * kept + max(0, size_bytes),
+            self.seconds * kept + share * seconds,
+            self.files * kept + share * max(0, files),
+            self.size_bytes * kept + share * max(0, size_bytes),
         )
 
     @property

@@ -57,7 +57,6 @@ FRESH_SECONDS: Final = 1.0
 """Who asks oftener is told the same again."""
 PATIENCE_WITH_FAILURES_SECONDS: Final = 30.0
 """For so long everything may fail before it isn't ready: twice the longest wait between two attempts."""
-COUNT_SECONDS: Final = 10.0
 MOST_WAITING: Final = 50
 MOST_FAILED: Final = 50
 QUIET_PHASES: Final = frozenset({"starting", "watching"})
@@ -278,12 +277,12 @@ class Board:
         return ask(parts.loop, lambda: self._describe(backlog, synced_files))
 
     def _count_synced(self) -> int:
-        """Counting reads all of the journal: not oftener than it changes, and seldom where it is large."""
+        """Counting reads all of the journal: a hundredth of the time at most."""
         began = self._clock.monotonic()
         if self._synced is None or began >= self._synced[0]:
             count = self._parts.journal.count()
             now = self._clock.monotonic()
-            self._synced = now + max(COUNT_SECONDS, LOOK_SHARE * (now - began)), count
+            self._synced = now + LOOK_SHARE * (now - began), count
         return self._synced[1]
 
     # In the main thread, for them
@@ -296,6 +295,7 @@ class Board:
         why_not_ready = self._why_not_ready(now)
         waits = list(parts.settle.waits())
         queued = parts.dispatch.queued()
+        parts.dispatch.forget_gone()
         failed = parts.dispatch.failed
         return OutputsFacts(
             path=_shown(parts.options.root),
