@@ -156,6 +156,7 @@ class Service:
             tally,
             loop,
             clock,
+            settings.bytes_per_second,
         )
         self.board = Board(parts)
         """What is known of all this."""

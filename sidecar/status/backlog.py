@@ -70,12 +70,18 @@ class Rate(NamedTuple):
         """0 before anything was measured."""
         return self.files / self.seconds if self.seconds else 0.0
 
-    def seconds_for(self, backlog: Backlog) -> float | None:
-        """How long the backlog takes at this rate; ``None`` while nothing has arrived yet."""
+    def seconds_for(self, backlog: Backlog, most_per_second: int = 0) -> float | None:
+        """
+        How long the backlog takes at this rate; ``None`` while nothing has arrived yet. Never less than by
+        ``most_per_second`` bytes a second, if that isn't 0: a limit that is kept to may not have been felt yet.
+        """
         if not backlog.files:
             return 0.0
         cost_per_second = self.bytes_per_second + self.files_per_second * FILE_COST_BYTES
-        return backlog.cost_bytes / cost_per_second if cost_per_second else None
+        if not cost_per_second:
+            return None
+        least_seconds = backlog.size_bytes / most_per_second if most_per_second else 0.0
+        return max(least_seconds, backlog.cost_bytes / cost_per_second)
 
 
 def estimate(files: int, sizes: list[int]) -> Backlog:

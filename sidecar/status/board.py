@@ -78,6 +78,8 @@ class Parts(NamedTuple):
     tally: Tally
     loop: Loop
     clock: Clock
+    most_bytes_per_second: int
+    """``--bwlimit``; 0: none."""
 
 
 class Board:
@@ -179,12 +181,15 @@ class Board:
         now = self._clock.monotonic()
         self._backlog = backlog
         self._observe(now)
-        needed_seconds = self._rate.seconds_for(backlog)
+        needed_seconds = self._needed_seconds()
         ending = self._parts.end.ending
         if ending is not None:
             self._warn_of_the_end(needed_seconds, ending.deadline - now)
         elif not self._parts.options.once:
             self._warn_early(needed_seconds)
+
+    def _needed_seconds(self) -> float | None:
+        return self._rate.seconds_for(self._backlog, self._parts.most_bytes_per_second)
 
     def _warn_early(self, needed_seconds: float | None) -> None:
         grace_seconds = self._parts.options.grace_seconds
@@ -352,8 +357,9 @@ class Board:
         reasons["queued"] = len(queued)
         oldest = now
         for _, each in waits:
-            reasons[_reason(each, now)] += 1
-            if each.since is not None and each.since < oldest and each.why not in _HELD:
+            reason = _reason(each, now)
+            reasons[reason] += 1
+            if each.since is not None and each.since < oldest and reason in _IN_TURN:
                 oldest = each.since
         walks = self._parts.reconciler
         return BacklogFacts(
@@ -362,7 +368,7 @@ class Board:
             is_estimate=self._backlog.is_estimate,
             is_least=walks.is_walking or self._parts.settle.overflowed,
             behind_seconds=_round(now - oldest),
-            needed_seconds=self._rate.seconds_for(self._backlog),
+            needed_seconds=self._needed_seconds(),
             reasons=Reasons(**reasons),
         )
 
@@ -379,7 +385,8 @@ class Board:
         )
 
 
-_HELD: Final = frozenset({Why.OPEN, Why.TEMPORARY})
+_IN_TURN: Final = frozenset({"sending", "queued", "retrying"})
+"""What waits for nothing that the contract makes it wait for."""
 
 
 def _reason(waits: Waits, now: float) -> str:

@@ -30,7 +30,7 @@ class BacklogFacts(msgspec.Struct, frozen=True):
     is_least: bool
     """A walk is under way, or a queue is full: there may be more."""
     behind_seconds: float
-    """How long the oldest change waits that nothing but its turn holds back."""
+    """How old the oldest change is whose time to be sent has come."""
     needed_seconds: float | None
     """How long all of it takes at the measured rate; ``None``: nothing was measured yet."""
     reasons: Reasons

@@ -71,7 +71,7 @@ _ROWS: Final = (
     _Row(
         GaugeMetricFamily,
         "behind_seconds",
-        "Age of the oldest change that waits for nothing but its turn.",
+        "Age of the oldest change whose time to be sent has come.",
         lambda each: each.backlog.behind_seconds,
     ),
     _Row(

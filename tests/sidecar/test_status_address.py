@@ -39,7 +39,7 @@ def test_host_and_port(text, expected):
 )
 def test_what_is_no_address_is_said_with_one_that_is(text):
     """A usage error shows how it is written."""
-    with pytest.raises(ValueError, match="write one like 0.0.0.0:9464"):
+    with pytest.raises(ValueError, match=r"write one like 0\.0\.0\.0:9464"):
         address(text)
 
 

@@ -56,6 +56,13 @@ def test_a_rate_of_small_files_says_something_about_large_ones():
     assert needed < 3.0
 
 
+def test_a_limit_that_was_not_felt_yet_counts():
+    """``--bwlimit`` lets the first bytes pass at once."""
+    rate = Rate().after(0.01, 1, MIB)
+    assert rate.seconds_for(Backlog(10, 100 * MIB), 10 * MIB) == 10.0
+    assert rate.seconds_for(Backlog(10, 100 * MIB), 10_000 * MIB) < 1.0
+
+
 @given(rates, backlogs)
 def test_the_estimate_lies_between_those_by_files_alone_and_by_bytes_alone(rate, backlog):
     """Whatever the mixture that was measured, and the one that waits."""

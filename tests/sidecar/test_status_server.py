@@ -6,13 +6,13 @@ import socket
 import threading
 
 import pytest
-from waiting import eventually
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 from servers.faults import Call, is_put, slow_down
 from serving import Served
+from waiting import eventually
 
 from lighterman.secret import Secret
 from lighterman.stores import open_store
@@ -109,7 +109,7 @@ def test_what_failed_is_told_with_its_hint(served):
     """Until it is mended; failures are counted by kind."""
     name = b"\xff.bin"
     path = os.path.join(os.fsencode(served.root), name)
-    with open(path, "wb") as file:  # noqa: PTH123 - a name that is no text
+    with open(path, "wb") as file:
         file.write(b"x")
     eventually(lambda: served.told()["failed"])
     failed = served.told()["failed"][0]
@@ -119,7 +119,7 @@ def test_what_failed_is_told_with_its_hint(served):
     assert metrics(served)["lighterman_failures_total", "cannot_write"] >= 1
     assert metrics(served)["lighterman_failed_files",] == 1
     os.rename(path, served.root / "good.bin")
-    served.clock.leapt += 400
+    served.leap(400)
     served.write("wake")
     eventually(lambda: served.told()["failed_files"] == 0)
 
@@ -131,7 +131,7 @@ def test_a_store_that_is_gone_for_long_is_not_ready_and_one_that_is_back_is(over
     served.write("a")
     eventually(lambda: served.told()["retries"] > 0)
     assert served.ask("/readyz").status == 200
-    served.clock.leapt += PATIENCE_WITH_FAILURES_SECONDS + 1
+    served.leap(PATIENCE_WITH_FAILURES_SECONDS + 1)
     eventually(lambda: served.ask("/readyz").status == 503)
     assert "attempts fail" in served.ask("/readyz").text
     assert served.ask("/healthz").status == 200
@@ -155,7 +155,7 @@ def test_a_loop_that_is_stuck_is_not_alive(served, monkeypatch):
 
     served.service._loop.post(hold)
     held.wait(30)
-    served.clock.leapt += 10  # what was told a moment ago isn't told again
+    served.leap(10)  # what was told a moment ago isn't told again
     try:
         assert served.ask("/healthz").status == 503
         assert served.ask("/status").status == 503
@@ -186,7 +186,7 @@ def test_a_flush_names_what_is_held_back_and_why(served):
     """Open for writing, temporary, or failed."""
     served.write("a.part")
     served.write("fine")
-    with open(os.fsencode(served.root) + b"/\xfe", "wb"):  # noqa: PTH123 - a name that is no text
+    with open(os.fsencode(served.root) + b"/\xfe", "wb"):
         pass
     with (served.root / "open").open("wb") as file:
         file.write(b"x")

@@ -5,10 +5,12 @@
 const EVERY_MS = 2000;
 const WIDTH = 960;
 const HEIGHT = 220;
+const MOST_ROWS = 20;
+const MOST_RECENT = 10;
 const WHY = {
   sending: "is being sent",
   queued: "ready: waits for a free thread",
-  resting: "closed lately: rests before it is sent",
+  resting: "rests until its time has come",
   retrying: "failed: is tried again",
   open: "open for writing: waits for its close",
   temporary: "temporary name: waits for the drain",
@@ -134,7 +136,7 @@ function show(told) {
   parts["failed-head"].hidden = told.failed.length === 0;
   fill(
     parts["failed-table"],
-    told.failed.map((each) => {
+    told.failed.slice(0, MOST_ROWS).map((each) => {
       const hint = document.createElement("span");
       hint.className = "hint";
       hint.textContent = each.hint;
@@ -144,7 +146,7 @@ function show(told) {
   parts["waiting-none"].hidden = told.waiting.length !== 0;
   fill(
     parts["waiting-table"],
-    told.waiting.map((each) => [
+    told.waiting.slice(0, MOST_ROWS).map((each) => [
       each.path,
       WHY[each.why] || each.why,
       each.for_seconds === null ? "" : duration(each.for_seconds),
@@ -152,14 +154,17 @@ function show(told) {
     ]),
   );
   const reasons = Object.entries(backlog.reasons).filter(([, count]) => count);
-  parts["waiting-more"].hidden = backlog.files <= told.waiting.length;
+  const most = Math.min(told.waiting.length, MOST_ROWS);
+  parts["waiting-more"].hidden = backlog.files <= most;
+  parts["failed-note"].hidden = told.failed_files <= MOST_ROWS;
   say(parts, {
-    "waiting-more": `The first ${told.waiting.length}, of ${reasons.map(([why, count]) => `${number(count)} ${why}`).join(", ")}.`,
+    "failed-note": `The first ${MOST_ROWS} of ${files(told.failed_files)}.`,
+    "waiting-more": `The first ${most}, of ${reasons.map(([why, count]) => `${number(count)} ${why}`).join(", ")}.`,
   });
   parts["recent-none"].hidden = told.recent.length !== 0;
   fill(
     parts["recent-table"],
-    told.recent.map((each) => [each.path, duration(each.seconds_ago)]),
+    told.recent.slice(0, MOST_RECENT).map((each) => [each.path, duration(each.seconds_ago)]),
   );
   parts.history = told.history;
   draw(parts);

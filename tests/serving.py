@@ -90,7 +90,7 @@ class Served:
             told=None,
         )
         listener = listening(Address("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.server = StatusServer(listener, [self.service.board])
         self._errors: list[BaseException] = []
         self._thread = threading.Thread(target=self._run)
@@ -101,6 +101,11 @@ class Served:
             self.service.run()
         except BaseException as error:  # noqa: BLE001 - the test is told
             self._errors.append(error)
+
+    def leap(self, seconds: float) -> None:
+        """So much later. Who waits looks at the clock again."""
+        self.clock.leapt += seconds
+        self._loop.post(lambda: None)
 
     def write(self, name: str, content: bytes = b"x") -> Path:
         path = self.root / name
