@@ -31,7 +31,8 @@ from sidecar.rebuild import verify_listing
 from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
 from sidecar.states import RelPath, key_of, printable
-from sidecar.status.board import Board, Parts
+from sidecar.status.board import Board
+from sidecar.status.described import Parts
 from sidecar.status.ledger import Ledger
 from sidecar.upload import Uploader
 from sidecar.walk import directories

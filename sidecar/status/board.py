@@ -6,47 +6,18 @@ Lives in the main thread, but for ``facts``. It costs a comparison a turn; while
 looked up every ``LOOK_SECONDS``, in another thread; while nothing does, nothing ticks.
 """
 
-import heapq
 import random
 import threading
-from typing import Final, NamedTuple
+from typing import Final
 
-from lighterman.clock import Clock
 from lighterman.log import get_logger
-from lighterman.secret import scrub
-from lighterman.transfer.tally import Tally
-from sidecar.dispatch import Dispatch
-from sidecar.ending import MainsEnd
-from sidecar.events import Events
-from sidecar.journal import Journal
-from sidecar.loop import Done, Failed, Loop, Pool
-from sidecar.options import Options
-from sidecar.reconcile import Reconciler
-from sidecar.settle import Settle, Waits, Why
-from sidecar.states import RelPath, printable
+from sidecar.loop import Done, Failed
 from sidecar.status.asking import PATIENCE_SECONDS, Answer, NoAnswerError, ask
-from sidecar.status.backlog import (
-    MOST_LOOKED_AT,
-    Backlog,
-    Rate,
-    Survey,
-    is_large,
-    measure,
-)
-from sidecar.status.facts import (
-    BacklogFacts,
-    FailedFact,
-    FlushFacts,
-    OutputsFacts,
-    Reasons,
-    ReconcileFacts,
-    Sample,
-    SentFact,
-    WaitingFact,
-)
+from sidecar.status.backlog import MOST_LOOKED_AT, Backlog, Rate, Survey, is_large, measure
+from sidecar.status.described import QUIET_PHASES, Parts, Seen, describe, shown, why_not_ready
+from sidecar.status.facts import FlushFacts, OutputsFacts
 from sidecar.status.flush import Flushes
 from sidecar.status.history import History, Moment
-from sidecar.status.ledger import Ledger
 
 LOOK_SECONDS: Final = 10.0
 LAST_LOOK_SECONDS: Final = 1.0
@@ -54,32 +25,8 @@ LAST_LOOK_SECONDS: Final = 1.0
 LOOK_SHARE: Final = 100
 """Looking takes a hundredth of the time at most, as walks do."""
 FRESH_SECONDS: Final = 1.0
-"""Who asks oftener is told the same again."""
-PATIENCE_WITH_FAILURES_SECONDS: Final = 30.0
-"""For so long everything may fail before it isn't ready: twice the longest wait between two attempts."""
-MOST_WAITING: Final = 50
-MOST_FAILED: Final = 50
-QUIET_PHASES: Final = frozenset({"starting", "watching"})
-
-
-class Parts(NamedTuple):
-    """What a sidecar is made of, as far as the board looks at it."""
-
-    options: Options
-    connection: str
-    settle: Settle
-    dispatch: Dispatch
-    pool: Pool
-    reconciler: Reconciler
-    events: Events | None
-    end: MainsEnd
-    journal: Journal
-    ledger: Ledger
-    tally: Tally
-    loop: Loop
-    clock: Clock
-    most_bytes_per_second: int
-    """``--bwlimit``; 0: none."""
+FRESH_SHARE: Final = 20
+"""Who asks oftener is told the same again: telling takes a twentieth of the time at most, however much waits."""
 
 
 class Board:
@@ -152,7 +99,7 @@ class Board:
 
     def _survey(self) -> Survey:
         settle = self._parts.settle
-        waiting = [path for path, _ in settle.waits()]
+        waiting = [*settle.waiting(), *settle.flying()]
         if queued := self._parts.dispatch.queued():
             known = set(waiting)
             waiting.extend(path for path in queued if path not in known)
@@ -249,6 +196,18 @@ class Board:
         except NoAnswerError:
             return False
 
+    def why_not_ready(self) -> str:
+        """Empty if it is ready. ``NoAnswerError`` if the loop doesn't turn."""
+        return ask(
+            self._parts.loop,
+            lambda: why_not_ready(self._parts, self._phase, self._clock.monotonic()),
+        )
+
+    @property
+    def path(self) -> str:
+        """The outputs path, fit to be shown."""
+        return shown(self._parts.options.root)
+
     def flush(self, seconds: float) -> FlushFacts:
         """
         Bring all that is there into the bucket (see ``sidecar.status.flush``), within ``seconds``.
@@ -263,13 +222,16 @@ class Board:
             return answer.wait(PATIENCE_SECONDS)
 
     def facts(self) -> OutputsFacts:
-        """All there is to know, at most a second old. ``NoAnswerError`` if the loop doesn't turn."""
+        """All there is to know, a second old or, of a large backlog, a few. ``NoAnswerError`` if the loop doesn't turn."""
         if not self._asking.acquire(timeout=PATIENCE_SECONDS):
             raise NoAnswerError("others wait for an answer too")
         try:
             now = self._clock.monotonic()
-            if self._last_facts is None or now - self._last_facts[0] >= FRESH_SECONDS:
-                self._last_facts = now, self._gather()
+            if self._last_facts is None or now >= self._last_facts[0]:
+                facts = self._gather()
+                ended = self._clock.monotonic()
+                fresh_seconds = max(FRESH_SECONDS, FRESH_SHARE * (ended - now))
+                self._last_facts = ended + fresh_seconds, facts
             return self._last_facts[1]
         finally:
             self._asking.release()
@@ -279,7 +241,7 @@ class Board:
         survey = ask(parts.loop, self._survey)
         backlog = measure(survey, parts.options.root, parts.journal)
         synced_files = self._count_synced()
-        return ask(parts.loop, lambda: self._describe(backlog, synced_files))
+        return ask(parts.loop, lambda: self._tell(backlog, synced_files))
 
     def _count_synced(self) -> int:
         """Counting reads all of the journal: a hundredth of the time at most."""
@@ -292,134 +254,16 @@ class Board:
 
     # In the main thread, for them
 
-    def _describe(self, backlog: Backlog, synced_files: int) -> OutputsFacts:
-        parts = self._parts
+    def _tell(self, backlog: Backlog, synced_files: int) -> OutputsFacts:
         now = self._clock.monotonic()
         self._measured(backlog)
-        totals = parts.tally.totals()
-        why_not_ready = self._why_not_ready(now)
-        waits = list(parts.settle.waits())
-        queued = parts.dispatch.queued()
-        parts.dispatch.forget_gone()
-        failed = parts.dispatch.failed
-        return OutputsFacts(
-            path=_shown(parts.options.root),
-            connection=_shown(parts.connection),
-            prefix=_shown(parts.options.prefix),
+        seen = Seen(
             phase=self._phase,
-            is_ready=not why_not_ready,
-            why_not_ready=why_not_ready,
-            uptime_seconds=_round(now - self._began),
-            sent_files=totals.files,
-            sent_bytes=totals.moved,
-            skipped_files=totals.skipped,
+            uptime_seconds=now - self._began,
             synced_files=synced_files,
-            retries=totals.retries,
-            uploads_in_flight=min(parts.pool.busy, parts.options.workers),
-            bytes_per_second=_round(self._rate.bytes_per_second),
-            files_per_second=_round(self._rate.files_per_second),
-            grace_seconds=parts.options.grace_seconds,
-            backlog=self._describe_backlog(waits, queued, now),
-            waiting=_longest(waits, queued, now),
-            failed_files=len(failed),
-            failed=[
-                FailedFact(_shown(path or "."), error.kind, scrub(error.message), scrub(error.hint))
-                for path, error in list(failed.items())[:MOST_FAILED]
-            ],
-            failures=dict(parts.ledger.failures),
-            last_sent_timestamp_seconds=parts.ledger.sent_wall_seconds,
-            recent=[
-                SentFact(_shown(each.path), _round(now - each.at))
-                for each in reversed(parts.ledger.recent)
-            ],
-            reconciles=self._describe_walks(now),
-            watch_overflows=parts.events.overflows if parts.events else 0,
-            unwatched_directories=parts.events.unwatched if parts.events else 0,
-            history=[
-                Sample(_round(now - moment.at), *moment[1:]) for moment in self._history.moments()
-            ],
-        )
-
-    def _why_not_ready(self, now: float) -> str:
-        parts = self._parts
-        if parts.reconciler.last is None:
-            return "the first reconcile isn't done"
-        is_trying = parts.dispatch.failed or parts.pool.busy or self._phase not in QUIET_PHASES
-        failing_seconds = parts.ledger.failing_seconds(now) if is_trying else 0.0
-        if failing_seconds > PATIENCE_WITH_FAILURES_SECONDS:
-            return f"nothing arrived for {failing_seconds:.0f} s, and attempts fail"
-        return ""
-
-    def _describe_backlog(
-        self, waits: list[tuple[RelPath, Waits]], queued: list[RelPath], now: float
-    ) -> BacklogFacts:
-        reasons = dict.fromkeys(Reasons.__struct_fields__, 0)
-        reasons["queued"] = len(queued)
-        oldest = now
-        for _, each in waits:
-            reason = _reason(each, now)
-            reasons[reason] += 1
-            if each.since is not None and each.since < oldest and reason in _IN_TURN:
-                oldest = each.since
-        walks = self._parts.reconciler
-        return BacklogFacts(
-            files=self._backlog.files,
-            bytes=self._backlog.size_bytes,
-            is_estimate=self._backlog.is_estimate,
-            is_least=walks.is_walking or self._parts.settle.overflowed,
-            behind_seconds=_round(now - oldest),
+            rate=self._rate,
+            backlog=backlog,
             needed_seconds=self._needed_seconds(),
-            reasons=Reasons(**reasons),
+            moments=self._history.moments(),
         )
-
-    def _describe_walks(self, now: float) -> ReconcileFacts:
-        walks = self._parts.reconciler
-        last, ended_at = walks.last, walks.ended_at
-        return ReconcileFacts(
-            count=walks.count,
-            is_walking=walks.is_walking,
-            last_duration_seconds=_round(last.seconds) if last else None,
-            last_seconds_ago=_round(now - ended_at) if ended_at is not None else None,
-            last_files=last.files if last else None,
-            next_seconds=_round(max(0.0, walks.due - now)) if walks.due is not None else None,
-        )
-
-
-_IN_TURN: Final = frozenset({"sending", "queued", "retrying"})
-"""What waits for nothing that the contract makes it wait for."""
-
-
-def _reason(waits: Waits, now: float) -> str:
-    if waits.why is Why.SCHEDULED:
-        return "resting" if waits.due is not None and waits.due > now else "queued"
-    return str(waits.why)
-
-
-def _longest(
-    waits: list[tuple[RelPath, Waits]], queued: list[RelPath], now: float
-) -> list[WaitingFact]:
-    """Those that wait longest first; what a walk found isn't known since when."""
-    first = heapq.nsmallest(
-        MOST_WAITING, waits, key=lambda each: now if each[1].since is None else each[1].since
-    )
-    facts = [
-        WaitingFact(
-            _shown(path),
-            _reason(each, now),
-            None if each.since is None else _round(now - each.since),
-            None if each.due is None else _round(max(0.0, each.due - now)),
-        )
-        for path, each in first
-    ]
-    known = {path for path, _ in first}
-    rest = [path for path in queued[:MOST_WAITING] if path not in known]
-    facts.extend(WaitingFact(_shown(path), "queued", None, None) for path in rest)
-    return facts[:MOST_WAITING]
-
-
-def _shown(text: str) -> str:
-    return scrub(printable(text))
-
-
-def _round(seconds: float) -> float:
-    return round(seconds, 3)
+        return describe(self._parts, seen, now)

@@ -195,11 +195,8 @@ def _health(handler: _Handler) -> Reply:
 
 
 def _ready(handler: _Handler) -> Reply:
-    why_not = [
-        f"{each.path}: {each.why_not_ready}"
-        for each in handler.server.facts().outputs
-        if not each.is_ready
-    ]
+    reasons = {board.path: board.why_not_ready() for board in handler.server.boards}
+    why_not = [f"{path}: {reason}" for path, reason in reasons.items() if reason]
     if why_not:
         return _said(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join(why_not))
     return _said(HTTPStatus.OK, "ok")

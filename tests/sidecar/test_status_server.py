@@ -17,7 +17,7 @@ from waiting import eventually
 from lighterman.secret import Secret
 from lighterman.stores import open_store
 from lighterman.transfer.settings import TransferSettings
-from sidecar.status.board import PATIENCE_WITH_FAILURES_SECONDS
+from sidecar.status.described import PATIENCE_SECONDS
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -131,13 +131,13 @@ def test_a_store_that_is_gone_for_long_is_not_ready_and_one_that_is_back_is(over
     served.write("a")
     eventually(lambda: served.told()["retries"] > 0)
     assert served.ask("/readyz").status == 200
-    served.leap(PATIENCE_WITH_FAILURES_SECONDS + 1)
+    served.leap(PATIENCE_SECONDS + 1)
     eventually(lambda: served.ask("/readyz").status == 503)
     assert "attempts fail" in served.ask("/readyz").text
     assert served.ask("/healthz").status == 200
     found = metrics(served)
     assert found["lighterman_ready",] == 0
-    assert found["lighterman_behind_seconds",] > PATIENCE_WITH_FAILURES_SECONDS
+    assert found["lighterman_behind_seconds",] > PATIENCE_SECONDS
     assert found["lighterman_uploads_in_flight",] == 1
     proxy.forget()
     eventually(lambda: served.ask("/readyz").status == 200)
