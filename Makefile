@@ -1,11 +1,11 @@
 # Everything here needs Python 3.11 or later, and nothing else that it doesn't install itself into
-# .venv; `make test-ceph` and `make test-image` say which system packages they want.
+# .venv; `make test-ceph`, `make test-image` and `make test-browser` say which system packages they want.
 PYTHON ?= python3
 # Enough to overlap the waiting of the tests, which is most of their time, on two cores.
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser screenshots bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -24,7 +24,7 @@ demo-s3: .venv/dev ## the same over a real S3 server on this machine
 	@.venv/bin/python demo/demo.py s3
 
 test: .venv/dev ## the whole suite with its servers, and the coverage it must reach
-	$(PYTEST) -m 'not ceph and not image' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
+	$(PYTEST) -m 'not ceph and not image and not browser' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
 
 lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff check .
@@ -44,6 +44,14 @@ test-ceph: .venv/dev ## over a Ceph RGW (Debian: ceph-mon ceph-osd radosgw ceph-
 test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah runc catatonit netavark aardvark-dns mmdebstrap)
 	@containers/need podman buildah runc catatonit mmdebstrap
 	$(PYTEST) -m image
+
+test-browser: .venv/dev ## the status page in a headless Chromium (Debian: chromium chromium-driver)
+	@containers/need chromium chromedriver
+	$(PYTEST) -m browser
+
+screenshots: .venv/dev ## the pictures of docs/status.md, by the same browser
+	@containers/need chromium chromedriver
+	.venv/bin/python tests/browser/screenshots.py
 
 bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
 	.venv/bin/python benchmarks/fetch.py $(BENCH)

@@ -3,6 +3,7 @@
 import os
 import threading
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from lighterman.command import Context
@@ -12,9 +13,12 @@ from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
 from sidecar.groups import check_groups
 from sidecar.on_failure import UPLOAD, elsewhere, failed_prefix, on_failure
+from sidecar.status.address import address, listening
 from sidecar.watched_process import WatchedProcess, watched
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from lighterman.connections.model import Connection
     from lighterman.stores.contract import Store
     from sidecar.child import Child
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.options import Options
     from sidecar.place import Hold
     from sidecar.service import Service
+    from sidecar.status.board import Board
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
@@ -136,12 +141,23 @@ def _configure_watching(flags: Flags) -> None:
         metavar="SECONDS",
         help="how often the whole path is compared with the journal",
     )
+    flags.add(
+        "--listen",
+        convert=address,
+        metavar="HOST:PORT",
+        help="show there over HTTP how it goes: /healthz /readyz /metrics /status /flush and a page",
+    )
 
 
 def run(arguments: Namespace, context: Context, command: str) -> int:
     """Run one of the three; returns CMD's code (``run``) or 0, raises what went wrong."""
     if command == "run" and not arguments.cmd:
         raise UsageError("run has no command to run", hint="lighterman run … -- CMD …")
+    listen = getattr(arguments, "listen", None)
+    return _run(arguments, context, command, listening(listen) if listen else None)
+
+
+def _run(arguments: Namespace, context: Context, command: str, listener: "socket | None") -> int:
     # Not before: --help and a wrong flag need none of it.
     from sidecar.loop import Loop
     from sidecar.outputs import outputs_of
@@ -161,7 +177,7 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
     hold = Hold(root)
     child = _child(arguments, context) if command == "run" else None
     with Loop() as loop:
-        syncs = _Syncs(store, hold, loop, context)
+        syncs = _Syncs(store, hold, loop, context, listener)
         code: int = ExitCode.BUG
         try:
             end = syncs.go(
@@ -187,7 +203,14 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
 class _Syncs:
     """One sync after another of one outputs path."""
 
-    def __init__(self, store: "Store", hold: "Hold", loop: "Loop", context: Context) -> None:
+    def __init__(
+        self,
+        store: "Store",
+        hold: "Hold",
+        loop: "Loop",
+        context: Context,
+        listener: "socket | None",
+    ) -> None:
         from lighterman.transfer.budget import Budget
 
         self._store = store
@@ -197,6 +220,8 @@ class _Syncs:
         self._budget = Budget(context.settings.memory_bytes)
         self._journals: list[Journal] = []
         self._services: list[Service] = []
+        self._boards: list[Board] = []
+        self._hide = _shown(listener, self._boards)
 
     def go(self, options: "Options", state: str, **shared: Any) -> "Service":
         """Sync as ``options`` say, with the journal in ``state``; raises what went wrong."""
@@ -218,11 +243,13 @@ class _Syncs:
             **shared,
         )
         self._services.append(service)
+        self._boards.append(service.board)
         service.run()
         return service
 
     def close(self, code: int) -> None:
         """Let go of everything, for a process that ends with ``code``."""
+        self._hide()
         for service in self._services:
             service.close()
         if any(service.is_stuck for service in self._services):
@@ -257,6 +284,15 @@ def _watched_process(arguments: Namespace, context: Context) -> WatchedProcess |
 
 def _below(store: "Store", prefix: str) -> str:
     return "/".join(part for part in (store.prefix, prefix) if part)
+
+
+def _shown(listener: "socket | None", boards: "list[Board]") -> Callable[[], None]:
+    """Let operators see how it goes, where that was asked for; returns how to end it."""
+    if listener is None:
+        return lambda: None
+    from sidecar.status.server import StatusServer
+
+    return StatusServer(listener, boards).close
 
 
 def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":

@@ -5,6 +5,7 @@ there, failures are named in the tally until they are mended.
 Lives in the main thread; only ``Uploader`` calls happen in others.
 """
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -27,6 +28,7 @@ from sidecar.loop import Done, Failed, Pool
 from sidecar.output import peek
 from sidecar.settle import Settle
 from sidecar.states import RelPath, key_of, marker_path, printable
+from sidecar.status.ledger import Ledger
 from sidecar.upload import Outcome, Result, Uploader
 
 MOST_FOUND: Final = 1000
@@ -52,6 +54,7 @@ class Dispatch:
         prefix: str,
         clock: Clock,
         tally: Tally,
+        ledger: Ledger,
         give_up_seconds: float,
     ) -> None:
         self._settle = settle
@@ -62,11 +65,13 @@ class Dispatch:
         self._prefix = prefix
         self._clock = clock
         self._tally = tally
+        self._ledger = ledger
         self._give_up_seconds = give_up_seconds
         self._found: deque[tuple[RelPath, int]] = deque()
         self._last = BySize(names)
         """At the end: everything that waits."""
         self._markers: deque[RelPath] = deque()
+        self._marking: set[RelPath] = set()
         self._said: Counter[str] = Counter()
         self._refused = 0
         self._is_walked = False
@@ -120,6 +125,17 @@ class Dispatch:
             self.failed.pop(marker_path(directory), None)
             self._tally.mended(self._name(marker_path(directory)))
         self._unreadable &= unreadable
+        self.forget_gone()
+
+    def forget_gone(self) -> None:
+        """What failed and is no more, is no failure: nothing of it is missing."""
+        for path in list(self.failed):
+            if path.endswith("/") or self._settle.knows(path):
+                continue
+            with contextlib.suppress(LightermanError):  # it is there, and can't be looked at
+                if peek(self._root, path) is None:
+                    del self.failed[path]
+                    self._tally.mended(self._name(path))
 
     def drain(self, *, keeps_whole: bool) -> None:
         """
@@ -152,6 +168,12 @@ class Dispatch:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
         waiting = self._found or self._again or self._markers or len(self._last)
         return not (self._pool.busy or waiting)
+
+    def queued(self) -> list[RelPath]:
+        """What waits that the settling doesn't know: finds of a walk, and markers (as ``marker_path``)."""
+        finds = (*(path for path, _ in self._found), *self._last.finds(), *self._again)
+        markers = map(marker_path, self._markers)
+        return list(dict.fromkeys([*finds, *markers, *self._marking]))
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
@@ -220,7 +242,10 @@ class Dispatch:
         )
 
     def _send_marker(self, directory: RelPath) -> None:
+        self._marking.add(marker_path(directory))
+
         def ended(end: Done[Outcome] | Failed) -> None:
+            self._marking.discard(marker_path(directory))
             if isinstance(end, Failed):
                 self._note_failure(marker_path(directory), end.error)
             else:
@@ -255,6 +280,7 @@ class Dispatch:
                 if path in self._told or path in self._again:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:
+                    self._ledger.sent(path)
                     get_logger().debug(
                         "sidecar.file_synced",
                         key=key_of(self._prefix, path),
@@ -289,6 +315,7 @@ class Dispatch:
         self._succeeded_at = self._clock.monotonic()
         self._refused = 0
         self._said.clear()
+        self._ledger.landed(path)
         if self.failed.pop(path, None):
             self._tally.mended(self._name(path))
 
@@ -298,6 +325,7 @@ class Dispatch:
             return
         self._refused += isinstance(error, _REFUSALS)
         self.failed[path] = error
+        self._ledger.failed(path, error)
         self._tally.failed(self._name(path), error.kind, error.message)
         self._said[error.kind] += 1
         if self._said[error.kind] <= MOST_SAID:

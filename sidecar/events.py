@@ -31,6 +31,8 @@ class Events:
         self._said_unwatched = False
         self.on_arrival: Callable[[RelPath], object] = lambda _directory: None
         """Told of each directory that is renamed into place, before the files in it."""
+        self.overflows = 0
+        """How often the kernel's queue was too short."""
         self.read_at: float | None = None
         """When the next batch is to be read; ``None``: when there is one."""
         self.lost = False
@@ -39,6 +41,11 @@ class Events:
         """Set when the outputs path itself went away; the caller resets it."""
         if self._descriptor is not None:
             loop.listen(self._descriptor)
+
+    @property
+    def unwatched(self) -> int:
+        """How many directories the kernel gave no watch for."""
+        return len(self._watcher.unwatched)
 
     def watch(self, directory: RelPath) -> bool:
         """Watch this directory; from any thread."""
@@ -107,6 +114,7 @@ class Events:
                 self.on_arrival(path)
             case (Kind.OVERFLOW, _, _):
                 get_logger().warning("sidecar.overflow", path=self._root)
+                self.overflows += 1
                 self.lost = True
             case (Kind.ROOT_GONE, _, _):
                 get_logger().error("sidecar.outputs_gone", path=self._root)

@@ -6,7 +6,7 @@ a file that somebody may still be writing needs to be seen equal twice.
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,18 @@ class Reconciler:
         self.last: Walked | None = None
         self.on_look: Callable[[RelPath], object] = lambda _directory: None
         """Told of each directory that a walk met."""
+        self.begun = 0
+        """How many walks were begun, the one under way included."""
+        self.finished = 0
+        """The number of the last one that ended, counted as they were begun."""
+        self.count = 0
+        """How many ended."""
+        self.ended_at: float | None = None
+
+    @property
+    def held(self) -> Collection[RelPath]:
+        """Files that the last walk saw for the first time, whose writers it can't know of."""
+        return self._held.keys()
 
     @property
     def is_walking(self) -> bool:
@@ -103,6 +115,7 @@ class Reconciler:
         self._ended = None
         self._final = final
         self._holding = {}
+        self.begun += 1
         self.due = None
         self._abandoned = threading.Event()
         self._looks = queue.Queue(maxsize=2)
@@ -205,6 +218,9 @@ class Reconciler:
     def _finish(self, walked: Walked) -> None:
         self._walk = None
         self.last = walked
+        self.finished = self.begun
+        self.count += 1
+        self.ended_at = self._clock.monotonic()
         self._held = self._holding
         self._dispatch.readable_but(walked.unreadable)
         wait_seconds = self._interval_seconds

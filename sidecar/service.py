@@ -33,6 +33,9 @@ from sidecar.rebuild import verify_listing
 from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
 from sidecar.states import RelPath, key_of, printable
+from sidecar.status.board import Board
+from sidecar.status.described import Parts
+from sidecar.status.ledger import Ledger
 from sidecar.upload import Uploader
 from sidecar.walk import directories
 from sidecar.watched_process import WatchedProcess
@@ -106,7 +109,8 @@ class Service:
         pace = pace or Pace(options.workers + PART_THREADS)
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
-        self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
+        ledger = Ledger(tally, clock)
+        self._attempts = Attempts(settings.retry_seconds, clock, ledger, self._stop)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -131,6 +135,7 @@ class Service:
             prefix=options.prefix,
             clock=clock,
             tally=tally,
+            ledger=ledger,
             give_up_seconds=settings.retry_seconds,
         )
         self._events = (
@@ -164,6 +169,24 @@ class Service:
             mark=self._uploader.mark_directory,
         )
         self._publishing.listen(self._dispatch, self._reconciler, self._events)
+        parts = Parts(
+            options,
+            store.connection,
+            self._settle,
+            self._dispatch,
+            self._pool,
+            self._reconciler,
+            self._events,
+            self._end,
+            journal,
+            ledger,
+            tally,
+            loop,
+            clock,
+            settings.bytes_per_second,
+        )
+        self.board = Board(parts)
+        """What is known of all this."""
         self._phase = _Phase.STARTING
         self._is_over = False
         self._listings = 0
@@ -180,6 +203,7 @@ class Service:
         readable: set[int] = set()
         while True:
             self._decide(readable)
+            self.board.pump(self._phase.name.lower())
             if self._phase is _Phase.OVER:
                 break
             readable = self._loop.turn(self._wait_seconds())
@@ -470,7 +494,7 @@ class Service:
 
     def _wait_seconds(self) -> float | None:
         end = self._end
-        times = [end.ending.deadline if end.ending else None]
+        times = [end.ending.deadline if end.ending else None, self.board.due]
         if self._events:
             times.append(self._events.read_at)
         if self._phase not in (_Phase.STARTING, _Phase.OVER):

@@ -14,6 +14,7 @@ An event costs O(log n). Times are seconds of one monotonic clock.
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from sidecar.globs import Names
@@ -36,12 +37,34 @@ class Rules(NamedTuple):
     max_delay_seconds: float = 30.0
 
 
+class Why(StrEnum):
+    """Why a file isn't in the bucket yet."""
+
+    SENDING = "sending"
+    SCHEDULED = "scheduled"
+    """Its time has come, or will."""
+    RETRYING = "retrying"
+    """It failed; its time comes again."""
+    OPEN = "open"
+    TEMPORARY = "temporary"
+
+
+class Waits(NamedTuple):
+    """Why, since which event, and until when if that is known."""
+
+    why: Why
+    since: float | None
+    due: float | None
+
+
 @dataclass(slots=True)
 class _Entry:
     due: float | None = None
     """When it is ready; ``None``: it waits for something other than time."""
     queued: float | None = None
     """The time under which the heap has it, at most ``due``; ``None``: not in the heap."""
+    since: float | None = None
+    """The first event of what isn't in the bucket, through all attempts."""
     first_event: float | None = None
     taken_since: float | None = None
     """The first event of what was last taken."""
@@ -154,6 +177,8 @@ class Settle:
         if at_rest:
             entry.being_written = False
             self._live_writing.discard(path)
+        if entry.since is None:
+            entry.since = now
         if entry.due is None:
             entry.first_event = now
             self._schedule(path, entry, max(now, self._earliest(path)))
@@ -218,6 +243,29 @@ class Settle:
                 found.add(above)
                 above = above.rpartition("/")[0]
         return found
+
+    def knows(self, path: RelPath) -> bool:
+        """Whether it is in flight or waits."""
+        return self._find(path) is not None
+
+    def waits(self) -> Iterator[tuple[RelPath, Waits]]:
+        """Every path, in flight or not, with why it isn't in the bucket yet."""
+        for directory, entries in self._directories.items():
+            for name, entry in entries.items():
+                if entry.in_flight:
+                    why = Why.SENDING
+                elif entry.due is not None:
+                    why = Why.RETRYING if entry.failures else Why.SCHEDULED
+                else:
+                    why = Why.OPEN if entry.being_written else Why.TEMPORARY
+                yield join(directory, name), Waits(why, entry.since, entry.due)
+
+    def hasten(self, now: float) -> None:
+        """Whatever only waits for its time waits no longer."""
+        for path, waits in list(self.waits()):
+            entry = self._find(path)
+            if entry is not None and waits.why in {Why.SCHEDULED, Why.RETRYING}:
+                self._schedule(path, entry, min(now, waits.due or now))
 
     def sent(self, path: RelPath, now: float, took_seconds: float) -> None:
         """Its state is in the bucket, or there is nothing to send; what happened since counts anew."""
@@ -313,7 +361,7 @@ class Settle:
             self._heap.clear()
 
     def _reset(self, entry: _Entry) -> None:
-        entry.due = entry.first_event = entry.taken_since = None
+        entry.due = entry.since = entry.first_event = entry.taken_since = None
         entry.being_written = False
         entry.origin = None
         entry.failures = 0
@@ -321,6 +369,8 @@ class Settle:
     def _push(self, path: RelPath, entry: _Entry, now: float) -> None:
         if entry.first_event is None:
             entry.first_event = now
+        if entry.since is None:
+            entry.since = now
         if self._draining:
             due = now
         elif self._names.is_live(path):
@@ -371,6 +421,7 @@ class Settle:
 
     def _rest(self, path: RelPath, entry: _Entry, now: float) -> None:
         """After its landing: what happened meanwhile is due, an awaited close is awaited, else done."""
+        entry.since = entry.first_event
         if entry.due is not None:
             self._schedule(path, entry, max(now, entry.due))
         elif entry.first_event is None:

@@ -44,6 +44,8 @@ class Totals(msgspec.Struct, frozen=True):
     arriving: int = 0
     """Bytes of ranges that are on their way: not carried yet."""
     cached: int = 0
+    moved: int = 0
+    """Bytes that arrived, those of attempts that came to nothing included: it never goes back."""
 
 
 class Tally:
@@ -74,7 +76,7 @@ class Tally:
 
     def carried(self, size_bytes: int) -> None:
         """So many bytes of a file arrived; the file itself may not be done yet."""
-        self._add(bytes=size_bytes)
+        self._add(bytes=size_bytes, moved=max(0, size_bytes))
 
     def arriving(self, size_bytes: int) -> None:
         """So many bytes more (or less) are under way."""
@@ -155,6 +157,7 @@ class Tally:
                 "retries",
                 "arriving",
                 "cached",
+                "moved",
             )
             return Totals(
                 **{name: self._counts[name] for name in names}, failures=len(self._failed)
