@@ -69,6 +69,12 @@ def configure(flags: Flags, command: str) -> None:
 
 def _configure_watching(flags: Flags) -> None:
     flags.add(
+        "--watch",
+        choices=("auto", "poll"),
+        default="auto",
+        help="poll: for a filesystem whose events don't come, without trying first",
+    )
+    flags.add(
         "--settle",
         convert=seconds,
         default=1.0,
@@ -183,6 +189,7 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         {}
         if once
         else {
+            "watch": arguments.watch,
             "settle_seconds": arguments.settle,
             "max_delay_seconds": arguments.max_delay,
             "reconcile_seconds": arguments.reconcile,

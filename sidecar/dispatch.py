@@ -130,6 +130,11 @@ class Dispatch:
         return len(self._found) < MOST_FOUND
 
     @property
+    def has_found(self) -> bool:
+        """Whether something that a walk found still waits for its turn."""
+        return bool(self._found)
+
+    @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
         return not (

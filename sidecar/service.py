@@ -25,6 +25,7 @@ from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
+from sidecar.leases import Leases
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
 from sidecar.rebuild import verify_listing
@@ -32,7 +33,6 @@ from sidecar.reconcile import Reconciler
 from sidecar.settle import Rules, Settle
 from sidecar.states import RelPath, key_of, printable
 from sidecar.upload import Uploader
-from sidecar.walk import directories
 
 PART_THREADS: Final = 4
 MOST_LISTINGS: Final = 3
@@ -95,6 +95,7 @@ class Service:
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
+        leases = Leases(options.root)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -107,6 +108,7 @@ class Service:
             budget=budget or Budget(settings.memory_bytes),
             tally=tally,
             part_threads=PART_THREADS,
+            leases=leases,
         )
         self._pool = Pool(loop, options.workers)
         self._dispatch = Dispatch(
@@ -121,7 +123,9 @@ class Service:
             give_up_seconds=settings.retry_seconds,
         )
         self._events = (
-            None if options.once else Events(loop, self._settle, options.root, names, clock)
+            None
+            if options.once
+            else Events(loop, self._settle, options, names, journal, clock=clock, leases=leases)
         )
         self._reconciler = Reconciler(
             loop,
@@ -134,6 +138,8 @@ class Service:
             interval_seconds=options.reconcile_seconds,
             seeks_absent=options.deletes == "mirror",
             watch=self._events.watch if self._events else lambda _directory: None,
+            leases=leases,
+            unheard=self._events.unheard if self._events else None,
         )
         self._deletes = Deletes(
             self._uploader, self._pool, self._attempts, root=options.root, device=device
@@ -185,18 +191,14 @@ class Service:
         self._attempts.call(f"list {prefix}", lambda: next(iter(self._store.pages(prefix)), None))
         if self._events:
             is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")
-            self._events.test(self._options.state if is_inside else self._options.root)
-            for directory in directories(self._options.root, self._names):
-                self._events.watch(directory)
+            self._events.begin(self._options.state if is_inside else self._options.root)
         self._uploader.recover()
         if self._journal.fresh:
             self._uploader.adopt()
 
     def _begun(self, _: None) -> None:
-        if self._events:
-            self._events.say_unwatched(self._options.reconcile_seconds)
-            if self._end.done_file:
-                self._end.done_file.watch(self._events.watch_elsewhere)
+        if self._events and self._end.done_file:
+            self._end.done_file.watch(self._events.watch_elsewhere)
         get_logger().info(
             "sidecar.started",
             path=self._options.root,
@@ -213,7 +215,7 @@ class Service:
 
     def _decide(self, readable: set[int]) -> None:
         if self._events:
-            self._events.pump(readable)
+            self._events.pump(readable, may_look=self._may_look)
         if self._dispatch.bug:
             raise self._dispatch.bug
         now = self._clock.monotonic()
@@ -242,6 +244,12 @@ class Service:
                 self._phase = _Phase.OVER
 
     @property
+    def _may_look(self) -> bool:
+        """A walk finds what a look would."""
+        is_between_walks = self._phase in (_Phase.WATCHING, _Phase.WAITING)
+        return is_between_walks and not self._reconciler.is_walking
+
+    @property
     def _walk_seconds(self) -> float:
         return self._reconciler.last.seconds if self._reconciler.last else 0.0
 
@@ -254,7 +262,7 @@ class Service:
             self._events.lost = False
             self._reconciler.hasten(ROOT_GONE_SECONDS if self._events.root_gone else 0.0)
             self._events.root_gone = False
-        if self._settle.overflowed and len(self._settle) == 0:
+        if self._settle.overflowed and self._settle.has_room:
             self._settle.overflowed = False
             self._reconciler.hasten()
         if self._reconciler.due is not None and now >= self._reconciler.due:
@@ -272,8 +280,8 @@ class Service:
         if self._phase is _Phase.WALKING:
             self._dispatch.end_of_walk()
             self._dispatch.pump()
-        elif self._events:
-            self._events.say_unwatched(self._options.reconcile_seconds)
+        if self._events:
+            self._events.walked()
 
     # The drain
 
@@ -404,7 +412,7 @@ class Service:
         end = self._end
         times = [end.ending.deadline if end.ending else None]
         if self._events:
-            times.append(self._events.read_at)
+            times.append(self._events.next_at(may_look=self._may_look))
         if self._phase not in (_Phase.STARTING, _Phase.OVER):
             times.append(self._dispatch.next_due())
         if self._phase is _Phase.WATCHING:

@@ -24,6 +24,7 @@ from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
 from sidecar.carry import Carrier
 from sidecar.journal import Journal
+from sidecar.leases import Leases
 from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
 from sidecar.seed import seed
@@ -78,10 +79,12 @@ class Uploader:
         budget: Budget,
         tally: Tally,
         part_threads: int = 4,
+        leases: Leases | None = None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._root = os.path.realpath(root)
+        self._leases = leases or Leases(self._root)
         self._journal = journal
         self._clock = clock
         self._attempts = attempts
@@ -258,7 +261,7 @@ class Uploader:
         wait_seconds = output.rested(self._clock)
         if wait_seconds > 0:
             return Outcome(Result.CHANGED, wait_seconds)
-        if not final and output.is_being_written():
+        if not final and self._leases.are_believed and output.is_being_written():
             return Outcome(Result.OPEN)
         return None
 

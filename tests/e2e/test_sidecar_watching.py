@@ -5,7 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import inotify_limits
 import pytest
 from outputs_place import Outputs, eventually
 from servers.faults import Call, is_put
@@ -210,21 +209,6 @@ def test_an_outputs_path_made_again_is_watched_again(outputs, tmp_path):
     outputs.wait_for("b", seconds=10)
     running.signal(signal.SIGTERM)
     assert running.finish().code == 0
-
-
-if inotify_limits.may_be_lowered():
-
-    def test_without_watches_the_reconcile_finds_all(outputs):
-        """ENOSPC on a watch: said once, and that part is found by the reconcile."""
-        running = outputs.sidecar(
-            *SETTLE, "--native", "--reconcile", "0.3", through=inotify_limits.without("watches")
-        )
-        said = running.wait_for_event("sidecar.unwatched")
-        outputs.write("d/a")
-        outputs.wait_for("d/a")
-        assert said["reconcile_seconds"] == 0.3
-        running.signal(signal.SIGTERM)
-        assert running.finish().code == 0
 
 
 def test_a_file_that_changes_during_its_upload_ends_as_its_last_state(
