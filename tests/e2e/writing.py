@@ -21,7 +21,7 @@ class Written:
         self.path = outputs.path
         self._back = back
         self._running = outputs.sidecar(
-            *("--settle", "0.2", "--native", "--grace", "120", "--deletes", "mirror", *more)
+            *("--settle", "0.2", "--native", "--grace", "600", "--deletes", "mirror", *more)
         )
 
     def do(self, *command, **options):
@@ -52,11 +52,11 @@ class Written:
     def differences(self):
         """End the sidecar, pull the bucket into a directory of its own, and compare the two trees."""
         self._running.signal(signal.SIGTERM)
-        ended = self._running.finish(seconds=300)
+        ended = self._running.finish(seconds=600)
         assert ended.code == 0, ended.report
-        pulled = self.outputs.program.run(
+        pulled = self.outputs.program.start(
             *("init", "--connection", "bucket", "--dir", "out:.", "--to", self._back)
-        )
+        ).finish(seconds=600)
         assert pulled.code == 0, pulled.report
         empty = [_empty_directories(place) for place in (self.path, self._back)]
         found = trees.differences(self.path, self._back)
