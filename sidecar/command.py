@@ -12,8 +12,15 @@ from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from lighterman.connections.model import Connection
     from lighterman.stores.contract import Store
+    from sidecar.child import Child
+    from sidecar.loop import Loop
+    from sidecar.opened import Opened
+    from sidecar.service import Service
+    from sidecar.several import Several
 
 LEAVE_SECONDS: Final = 5.0
 """How long the report may take once the end is decided while a thread is stuck in a request."""
@@ -102,43 +109,24 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
     if command == "run" and not arguments.cmd:
         raise UsageError("run has no command to run", hint="lighterman run … -- CMD …")
     # Not before: --help and a wrong flag need none of it.
-    from sidecar.child import Child, without_credentials
-    from sidecar.journal import Journal
     from sidecar.loop import Loop
+    from sidecar.opened import close_all, open_all
     from sidecar.outputs import outputs_of
-    from sidecar.place import Hold, check_apart, made, prefix_of
-    from sidecar.service import Service
 
     outputs = outputs_of(arguments)
-    to = prefix_of(outputs.to, context.environ)
     _check_globs(arguments)
-    connection = context.find_connection(outputs.connection)
-    root = made(outputs.path)
-    check_apart(connection, to, root)
-    store = _opened(connection, arguments, context)
-    prefix = "/".join(part for part in (store.prefix, to) if part)
-    options = _options(arguments, root, prefix, once=command == "sync")
-    hold = Hold(root)
-    journal = Journal.open(options.state, f"{store.destination}/{prefix}")
-    child = None
-    if command == "run":
-        environ = dict(context.environ)
-        if arguments.scrub_env:
-            environ = without_credentials(environ)
-        child = Child(arguments.cmd, environ)
+    opened = open_all(
+        outputs,
+        context.environ,
+        find_connection=context.find_connection,
+        open_store=_opener(arguments, context),
+        options_of=lambda root, prefix, roots: _options(
+            arguments, root, prefix, roots, once=command == "sync"
+        ),
+    )
+    child = _child(arguments, context) if command == "run" else None
     with Loop() as loop:
-        service = Service(
-            options,
-            store,
-            journal,
-            loop=loop,
-            settings=context.settings,
-            clock=context.clock,
-            tally=context.tally,
-            device=hold.device,
-            told=context.stop,
-            main=child,
-        )
+        service = _service(opened, context, loop, child)
         code: int = ExitCode.BUG
         try:
             service.run()
@@ -156,31 +144,83 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
             if service.is_stuck:
                 _leave_soon(code)
             else:
-                journal.close()
-                store.close()
-            hold.release()
+                close_all(opened)
+            for output in opened:
+                output.hold.release()
     return int(code)
 
 
-def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":
+def _child(arguments: Namespace, context: Context) -> "Child":
+    from sidecar.child import Child, without_credentials
+
+    environ = dict(context.environ)
+    if arguments.scrub_env:
+        environ = without_credentials(environ)
+    return Child(arguments.cmd, environ)
+
+
+def _service(
+    opened: "Sequence[Opened]", context: Context, loop: "Loop", child: "Child | None"
+) -> "Service | Several":
+    """Of one output its service; of several one end for all, one budget, and one pace for each connection."""
+    from sidecar.service import Service
+
+    def build(output: "Opened", **shared: Any) -> Service:
+        return Service(
+            output.options,
+            output.store,
+            output.journal,
+            loop=loop,
+            settings=context.settings,
+            clock=context.clock,
+            tally=context.tally,
+            device=output.hold.device,
+            **shared,
+        )
+
+    if len(opened) == 1:
+        return build(opened[0], told=context.stop, main=child)
+    from sidecar.ending import MainsEnd
+    from sidecar.several import Several, StartedOnce, shared_by
+
+    main = StartedOnce(child, len(opened)) if child else None
+    end = MainsEnd(opened[0].options, context.clock, main)
+    services = [
+        build(output, told=None, end=end, **shared)
+        for output, shared in shared_by(opened, context.settings)
+    ]
+    return Several(services, loop=loop, end=end, told=context.stop)
+
+
+def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, int], Store]":
+    """Opens the store of a connection that so many outputs share; one rate bounds all stores together."""
     from lighterman.stores.limited import limited
     from lighterman.stores.opening import open_store
     from lighterman.transfer.limit import limiter_of
     from sidecar.service import PART_THREADS
 
-    store = open_store(
-        connection,
-        context.environ,
-        context.settings,
-        concurrency=arguments.workers + PART_THREADS,
-    )
-    return limited(store, limiter_of(context.settings.bytes_per_second, context.clock))
+    limiter = limiter_of(context.settings.bytes_per_second, context.clock)
+
+    def opened(connection: "Connection", sharing: int) -> "Store":
+        store = open_store(
+            connection,
+            context.environ,
+            context.settings,
+            concurrency=sharing * (arguments.workers + PART_THREADS),
+        )
+        return limited(store, limiter)
+
+    return opened
 
 
-def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any:
+def _options(
+    arguments: Namespace, root: str, prefix: str, roots: "Sequence[str]", *, once: bool
+) -> Any:
     from sidecar.options import Options
+    from sidecar.outputs import state_of
 
-    state = os.path.realpath(arguments.state or os.path.join(root, STATE_DIRECTORY))
+    said = state_of(arguments.state, roots, root)
+    state = os.path.realpath(said or os.path.join(root, STATE_DIRECTORY))
     if state == root:
         raise UsageError(
             "--state is the outputs path itself", hint="give the journal a directory of its own"

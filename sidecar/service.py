@@ -75,10 +75,11 @@ class Service:
         main: Main | None = None,
         pace: Pace | None = None,
         budget: Budget | None = None,
+        end: MainsEnd | None = None,
     ) -> None:
         """
         ``told`` is set when a signal to stop came before this could listen to them; ``None`` where signals
-        are another's affair. ``pace`` and ``budget`` are given where they are shared with others.
+        are another's affair. ``pace``, ``budget`` and ``end`` are given where they are shared with others.
         """
         self._options = options
         self._store = store
@@ -86,7 +87,7 @@ class Service:
         self._loop = loop
         self._clock = clock
         self._tally = tally
-        self._end = MainsEnd(options, clock, main)
+        self._end = end or MainsEnd(options, clock, main)
         self._told = told
         self._stop = threading.Event()
         names = Names(
@@ -148,6 +149,7 @@ class Service:
         self._is_over = False
         self._listings = 0
         self._in_background = 0
+        self._raised: BaseException | None = None
 
     def run(self) -> None:
         """
@@ -156,17 +158,35 @@ class Service:
         """
         if self._told is not None:
             self._end.listen(self._loop, self._told)
-        self._spawn("start", self._begin, self._begun)
+        self.begin()
         readable: set[int] = set()
-        while True:
-            self._decide(readable)
-            if self._phase is _Phase.OVER:
-                break
-            readable = self._loop.turn(self._wait_seconds())
+        while not self.step(readable):
+            readable = self._loop.turn(self.wait_seconds())
+
+    def begin(self) -> None:
+        """Start; ``step`` goes on with it."""
+        self._spawn("start", self._begin, self._begun)
+
+    def step(self, readable: set[int]) -> bool:
+        """After a turn of the loop: decide what is next. True when all is over; raises as ``run`` does."""
+        self._decide(readable)
+        if self._phase is not _Phase.OVER:
+            return False
         self._raise_failures()
         get_logger().info(
             "sidecar.drained", path=self._options.root, files=self._tally.totals().files
         )
+        return True
+
+    @property
+    def path(self) -> str:
+        """The outputs path."""
+        return self._options.root
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether main's end is known, or a signal began it."""
+        return self._is_over or self._end.ending is not None
 
     @property
     def is_stuck(self) -> bool:
@@ -216,8 +236,8 @@ class Service:
     def _decide(self, readable: set[int]) -> None:
         if self._events:
             self._events.pump(readable, may_look=self._may_look)
-        if self._dispatch.bug:
-            raise self._dispatch.bug
+        if raised := self._raised or self._dispatch.bug:
+            raise raised
         now = self._clock.monotonic()
         if self._end.stop_now or (self._end.ending and now >= self._end.ending.deadline):
             raise self._out_of_time()
@@ -402,13 +422,15 @@ class Service:
         def ended(end: Done[T] | Failed) -> None:
             self._in_background -= 1
             if isinstance(end, Failed):
-                raise end.error
-            then(end.value)
+                self._raised = self._raised or end.error
+            else:
+                then(end.value)
 
         self._in_background += 1
         self._loop.in_background(name, work, ended)
 
-    def _wait_seconds(self) -> float | None:
+    def wait_seconds(self) -> float | None:
+        """How long the loop may wait for something to happen before the next ``step``; ``None``: for ever."""
         end = self._end
         times = [end.ending.deadline if end.ending else None]
         if self._events:
