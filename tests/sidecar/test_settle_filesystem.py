@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model_filesystem import Filesystem
 
 from sidecar.events import tell
@@ -12,13 +12,9 @@ from sidecar.watch import Kind
 
 SETTLE_SECONDS = 1.0
 MAX_DELAY_SECONDS = 30.0
-PATHS = st.sampled_from(
-    [
-        f"{where}{name}"
-        for where in ("", "d/", "e/", "f/")
-        for name in ("a", "b", "x.tmp", "run.log")
-    ]
-)
+PATHS = st.sampled_from(["a", "b", "run.log", "d/a", "d/x.tmp", "e/a"])
+CHOSEN = st.integers(0, 5)
+"""One of the files that are there."""
 LONG_SECONDS = 400.0
 """Longer than any backoff."""
 
@@ -26,8 +22,12 @@ LONG_SECONDS = 400.0
 class Machine(RuleBasedStateMachine):
     """Files with states; uploads that take time and look before and after; walks that find the rest."""
 
-    @initialize(most_entries=st.sampled_from([2, 50]))
-    def begin(self, most_entries):
+    @initialize(
+        most_entries=st.sampled_from([2, 50]), is_told_at_once=st.booleans(), is_calm=st.booleans()
+    )
+    def begin(self, most_entries, is_told_at_once, is_calm):
+        self.is_told_at_once = is_told_at_once
+        self.is_calm = is_calm
         self.now = 0.0
         self.names = Names()
         self.files = Filesystem(["", "d", "e"])
@@ -44,15 +44,18 @@ class Machine(RuleBasedStateMachine):
 
     # What main does
 
-    @rule(path=PATHS, cut=st.booleans())
-    def open(self, path, cut):
+    @rule(path=PATHS, cut=st.booleans(), writes=st.booleans())
+    def open(self, path, cut, writes):
+        before = len(self.files.writers)
         self.files.open(path, cut=cut)
+        if writes and len(self.files.writers) > before:
+            self.files.write(self.files.writers[-1])
 
-    @rule(chosen=st.integers(0, 9), does_close=st.booleans())
+    @precondition(lambda self: self.files.writers)
+    @rule(chosen=CHOSEN, does_close=st.booleans())
     def write_or_close(self, chosen, does_close):
-        if self.files.writers:
-            writer = self.files.writers[chosen % len(self.files.writers)]
-            (self.files.close if does_close else self.files.write)(writer)
+        writer = self.files.writers[chosen % len(self.files.writers)]
+        (self.files.close if does_close else self.files.write)(writer)
 
     @rule(path=PATHS)
     def write_whole(self, path):
@@ -62,21 +65,25 @@ class Machine(RuleBasedStateMachine):
             self.files.write(writer)
             self.files.close(writer)
 
-    @rule(path=PATHS)
-    def touch(self, path):
-        self.files.touch(path)
+    @rule(chosen=CHOSEN)
+    def touch(self, chosen):
+        if path := self._chosen(chosen):
+            self.files.touch(path)
 
-    @rule(old=PATHS, new=PATHS)
-    def link(self, old, new):
-        self.files.link(old, new)
+    @rule(chosen=CHOSEN, new=PATHS)
+    def link(self, chosen, new):
+        if path := self._chosen(chosen):
+            self.files.link(path, new)
 
-    @rule(old=PATHS, new=PATHS)
-    def rename(self, old, new):
-        self.files.rename(old, new)
+    @rule(chosen=CHOSEN, new=PATHS)
+    def rename(self, chosen, new):
+        if path := self._chosen(chosen):
+            self.files.rename(path, new)
 
-    @rule(path=PATHS)
-    def unlink(self, path):
-        self.files.unlink(path)
+    @rule(chosen=CHOSEN)
+    def unlink(self, chosen):
+        if path := self._chosen(chosen):
+            self.files.unlink(path)
 
     @rule(number=st.integers(1, 2), new=st.sampled_from(["d", "e", "f"]))
     def rename_directory(self, number, new):
@@ -84,7 +91,7 @@ class Machine(RuleBasedStateMachine):
 
     # What the sidecar does
 
-    @rule(most=st.integers(1, 20))
+    @rule(most=st.sampled_from([1, 3, 100]))
     def read(self, most):
         for change in self.files.read(most):
             self._note(change)
@@ -92,12 +99,17 @@ class Machine(RuleBasedStateMachine):
             if not self.settle.knows(change.path):  # for want of room
                 self.told_writing[change.path] = False
 
+    @precondition(lambda self: not self.is_calm)
     @rule()
     def overflow(self):
         self.files.overflow()
         self.is_lost = True
 
+    @precondition(lambda self: not self.is_calm)
     @rule()
+    def find(self):
+        self.walk()
+
     def walk(self):
         """A walk reads what was told first, as the one that decides does between two pieces of it."""
         self.read(1000)
@@ -123,6 +135,10 @@ class Machine(RuleBasedStateMachine):
     def land(self, path, outcome):
         if path in self.flying:
             self._land(path, outcome)
+
+    def _chosen(self, number):
+        paths = sorted(self.files.tree())
+        return paths[number % len(paths)] if paths else None
 
     def _note(self, change):
         kind, path, origin = change
@@ -197,6 +213,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def what_is_under_way_is_known(self):
         if hasattr(self, "settle"):
+            if self.is_told_at_once:
+                self.read(100)
             assert set(self.flying) == set(self.settle.flying())
 
     def teardown(self):
@@ -242,5 +260,5 @@ class Machine(RuleBasedStateMachine):
                 self._take(path)
 
 
-Machine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestMachine = Machine.TestCase
