@@ -138,12 +138,12 @@ class Events:
             return
         if self._settle.knows(dirty.path) or self._names.is_live(dirty.path):
             return
-        if directory in self._fresh or not self._watcher.is_watched(directory):
+        if directory in self._fresh or self._is_deaf(directory):
             return
         self.read()  # what the kernel has told by now
         found = _looked_up(self._root, directory, name)
         synced = self._journal.synced(dirty.path)
-        if found is None or self._settle.knows(dirty.path) or self.lost or found.part in self._deaf:
+        if found is None or self._settle.knows(dirty.path) or self.lost:
             return
         is_told_of = should_have_been_told(
             dirty.state,
@@ -162,6 +162,13 @@ class Events:
                 hint="a change came without an event, as on filesystems that others write to: "
                 "this part is looked at again and again",
             )
+
+    def _is_deaf(self, directory: RelPath) -> bool:
+        """Whether it is looked at already: no event is expected there."""
+        if not self._watcher.is_watched(directory):
+            return True
+        below = f"{directory}/"
+        return any(below.startswith(f"{part}/" if part else "") for part in self._deaf)
 
     def next_at(self, *, may_look: bool) -> float | None:
         """When ``pump`` has something to do of its own accord."""
