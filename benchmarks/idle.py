@@ -39,15 +39,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--files", type=int, default=100_000)
     options.add_argument("--seconds", type=float, default=330.0)
+    options.add_argument("--watch", choices=("auto", "poll"), default="auto")
     options.add_argument("--over", choices=("directory", "s3"), default="directory")
     given = options.parse_args()
     fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - tmpfs, not /tmp
     with tempfile.TemporaryDirectory(dir=fast) as directory:
         work = Path(directory)
         with _place(given.over, work) as place:
-            row = _measured(work, place, given.files, given.seconds)
+            row = _measured(work, place, given.files, given.seconds, given.watch)
         row = {
             "over": given.over,
+            "watch": given.watch,
             **row,
             "machine": msgspec.structs.asdict(machine({"outputs": work})),
         }
@@ -66,7 +68,7 @@ def _place(over: str, work: Path) -> Iterator[Volume | S3Bucket]:
 
 
 def _measured(
-    work: Path, place: Volume | S3Bucket, files: int, seconds: float
+    work: Path, place: Volume | S3Bucket, files: int, seconds: float, watch: str
 ) -> dict[str, object]:
     environ = {
         "LIGHTERMAN_CATALOG": str(places.catalog(place, work)),
@@ -78,22 +80,23 @@ def _measured(
         if number % FILES_OF_A_DIRECTORY == 0:
             path.mkdir()
         (path / f"f{number}").write_bytes(b"%d" % number)
-    running = _started(outputs, work)
+    running = _started(outputs, work, watch)
     eventually(lambda: len(place.keys("out/")) == files, MOST_FILL_SECONDS)
     sent_rss_bytes = _rss_bytes(running.pid)
     _end(running)
     # A start on the journal walks as a reconcile does, so that the next one comes in its time: the first
     # walk of all, beside the uploads, is so long that the one after it is put off.
-    running = _started(outputs, work)
+    running = _started(outputs, work, watch)
     row = _idle(running, seconds)
     _end(running)
     shutil.rmtree(outputs.path)
     return {"files": files, "rss_after_sending_mib": round(sent_rss_bytes / MIB, 1), **row}
 
 
-def _started(outputs: Outputs, work: Path) -> Running:
+def _started(outputs: Outputs, work: Path, watch: str) -> Running:
     running: Running = outputs.program.start(
-        "sidecar", *outputs.flags("--native", "--grace", "600", "--state", work / "state")
+        "sidecar",
+        *outputs.flags("--native", "--grace", "600", "--state", work / "state", "--watch", watch),
     )
     running.wait_for_event("sidecar.reconciled", seconds=MOST_FILL_SECONDS)
     return running
