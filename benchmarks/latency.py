@@ -81,7 +81,7 @@ def _measured(
     }
     outputs = Outputs(Program(work, environ, places.secrets_of(place)), place, work / "outputs")
     running = outputs.sidecar(
-        *("--native", "--state", work / "state", "--settle", str(settle_seconds))
+        *("--native", "--grace", "600", "--state", work / "state", "--settle", str(settle_seconds))
     )
     found = []
     for number in range(files):
