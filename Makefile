@@ -1,11 +1,11 @@
 # Everything here needs Python 3.11 or later, and nothing else that it doesn't install itself into
-# .venv; `make test-ceph`, `make test-image` and `make test-browser` say which system packages they want.
+# .venv; the help of a target says which system packages it wants.
 PYTHON ?= python3
 # Enough to overlap the waiting of the tests, which is most of their time, on two cores.
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser screenshots bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers screenshots bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -23,8 +23,9 @@ demo: .venv/runtime ## a job between an init and a sync, over local directories
 demo-s3: .venv/dev ## the same over a real S3 server on this machine
 	@.venv/bin/python demo/demo.py s3
 
-test: .venv/dev ## the whole suite with its servers, and the coverage it must reach
-	$(PYTEST) -m 'not ceph and not image and not browser' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
+test: .venv/dev ## the whole suite with its servers, and the coverage it must reach (Debian: git rsync)
+	@containers/need git rsync
+	$(PYTEST) -m 'not ceph and not image and not browser and not writers' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
 
 lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff check .
@@ -53,6 +54,9 @@ screenshots: .venv/dev ## the pictures of docs/status.md, by the same browser
 	@containers/need chromium chromedriver
 	.venv/bin/python tests/browser/screenshots.py
 
+test-writers: .venv/dev build/writers/installed ## under NumPy, PyArrow, safetensors, PyTorch and a TensorBoard writer (Debian: git rsync)
+	$(PYTEST) -m writers
+
 bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
 	.venv/bin/python benchmarks/fetch.py $(BENCH)
 
@@ -68,6 +72,12 @@ bench-round-trip: .venv/dev ## up by the sidecar and down by init, over every ki
 bench-plan: .venv/dev ## listing and planning of millions of keys: time and memory
 	.venv/bin/python benchmarks/plan_scale.py
 	.venv/bin/python benchmarks/listings.py
+
+bench-idle: .venv/dev ## what a sidecar costs while nothing happens, beside 100,000 files (6 minutes)
+	.venv/bin/python benchmarks/idle.py $(BENCH)
+
+bench-latency: .venv/dev ## from a file's close to its visibility in the bucket
+	.venv/bin/python benchmarks/latency.py $(BENCH)
 
 bench-killed: .venv/bench ## init killed at random moments and started again: what is fetched twice
 	.venv/bin/python benchmarks/killed.py $(BENCH)
@@ -107,6 +117,13 @@ $(VENV): requirements/build.txt requirements/runtime.txt
 	@echo 'installing what the tests use …'
 	@$(PIP) install $(LOCKED) -r requirements/dev.txt
 	@.venv/bin/python tests/servers/azurite_install.py .venv/azurite
+	@touch $@
+
+# The writers are no part of .venv: the tests run them as jobs do, with an interpreter of their own.
+build/writers/installed: requirements/writers.txt
+	@echo 'installing the writers …'
+	@$(PYTHON) -m venv --clear build/writers
+	@build/writers/bin/python -m pip -qq --disable-pip-version-check --no-input install -r $<
 	@touch $@
 
 .venv/bench: .venv/dev requirements/bench.txt

@@ -1,10 +1,9 @@
 """The commands ``sidecar``, ``run`` and ``sync``: their flags, and what they come to."""
 
 import os
-import threading
 from argparse import Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
@@ -12,26 +11,18 @@ from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
 from sidecar.globs import LIVE, STATE_DIRECTORY
 from sidecar.groups import check_groups
-from sidecar.on_failure import UPLOAD, elsewhere, failed_prefix, on_failure
+from sidecar.on_failure import UPLOAD, elsewhere, failed_output, on_failure
+from sidecar.place import below
 from sidecar.status.address import address, listening
 from sidecar.watched_process import WatchedProcess, watched
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from lighterman.connections.model import Connection
     from lighterman.stores.contract import Store
     from sidecar.child import Child
-    from sidecar.journal import Journal
-    from sidecar.loop import Loop
-    from sidecar.options import Options
-    from sidecar.place import Hold
-    from sidecar.service import Service
-    from sidecar.status.board import Board
-
-LEAVE_SECONDS: Final = 5.0
-"""How long the report may take once the end is decided while a thread is stuck in a request."""
-LEAST_LEAVE_SECONDS: Final = 0.2
 
 
 def configure(flags: Flags, command: str) -> None:
@@ -121,6 +112,12 @@ def configure(flags: Flags, command: str) -> None:
 
 def _configure_watching(flags: Flags) -> None:
     flags.add(
+        "--watch",
+        choices=("auto", "poll"),
+        default="auto",
+        help="poll: for a filesystem whose events don't come, without trying first",
+    )
+    flags.add(
         "--settle",
         convert=seconds,
         default=1.0,
@@ -160,32 +157,33 @@ def run(arguments: Namespace, context: Context, command: str) -> int:
 def _run(arguments: Namespace, context: Context, command: str, listener: "socket | None") -> int:
     # Not before: --help and a wrong flag need none of it.
     from sidecar.loop import Loop
+    from sidecar.opened import open_all
     from sidecar.outputs import outputs_of
-    from sidecar.place import Hold, check_apart, made, prefix_of
+    from sidecar.syncs import Syncs
 
     outputs = outputs_of(arguments)
     process = _watched_process(arguments, context)
-    to = prefix_of(outputs.to, context.environ)
-    to_if_failed = failed_prefix(arguments, to, context.environ)
+    if_failed = failed_output(arguments, outputs, context.environ)
     _check_globs(arguments)
-    connection = context.find_connection(outputs.connection)
-    root = made(outputs.path)
-    for prefix in (to, to_if_failed or to):
-        check_apart(connection, prefix, root)
-    store = _opened(connection, arguments, context)
-    options = _options(arguments, root, _below(store, to), once=command == "sync")
-    hold = Hold(root)
+    opened = open_all(
+        outputs,
+        context.environ,
+        find_connection=context.find_connection,
+        open_store=_opener(arguments, context),
+        options_of=lambda root, prefix, roots: _options(
+            arguments, root, prefix, roots, once=command == "sync"
+        ),
+        if_failed=if_failed,
+    )
     child = _child(arguments, context) if command == "run" else None
     with Loop() as loop:
-        syncs = _Syncs(store, hold, loop, context, listener)
+        syncs = Syncs(opened, loop, context, listener)
         code: int = ExitCode.BUG
         try:
-            end = syncs.go(
-                options, options.state, told=context.stop, main=child, process=process
-            ).end
-            if child and child.failed and to_if_failed is not None:
-                again, state = elsewhere(options, _below(store, to_if_failed))
-                syncs.go(again, state, told=None, end=end)
+            syncs.go(child, process)
+            if child and child.failed and if_failed is not None:
+                (first,) = opened
+                syncs.go_again(*elsewhere(first.options, below(first.store.prefix, if_failed)))
             code = ExitCode.DONE
         except LightermanError as error:
             code = error.exit_code
@@ -198,75 +196,6 @@ def _run(arguments: Namespace, context: Context, command: str, listener: "socket
                 code = child.code
             syncs.close(code)
     return int(code)
-
-
-class _Syncs:
-    """One sync after another of one outputs path."""
-
-    def __init__(
-        self,
-        store: "Store",
-        hold: "Hold",
-        loop: "Loop",
-        context: Context,
-        listener: "socket | None",
-    ) -> None:
-        from lighterman.transfer.budget import Budget
-
-        self._store = store
-        self._hold = hold
-        self._loop = loop
-        self._context = context
-        self._budget = Budget(context.settings.memory_bytes)
-        self._journals: list[Journal] = []
-        self._services: list[Service] = []
-        self._boards: list[Board] = []
-        self._hide = _shown(listener, self._boards)
-
-    def go(self, options: "Options", state: str, **shared: Any) -> "Service":
-        """Sync as ``options`` say, with the journal in ``state``; raises what went wrong."""
-        from sidecar.journal import Journal
-        from sidecar.service import Service
-
-        journal = Journal.open(state, f"{self._store.destination}/{options.prefix}")
-        self._journals.append(journal)
-        service = Service(
-            options,
-            self._store,
-            journal,
-            loop=self._loop,
-            settings=self._context.settings,
-            clock=self._context.clock,
-            tally=self._context.tally,
-            device=self._hold.device,
-            budget=self._budget,
-            **shared,
-        )
-        self._services.append(service)
-        self._boards.append(service.board)
-        service.run()
-        return service
-
-    def close(self, code: int) -> None:
-        """Let go of everything, for a process that ends with ``code``."""
-        self._hide()
-        for service in self._services:
-            service.close()
-        if any(service.is_stuck for service in self._services):
-            _leave_soon(code, self._leave_seconds())
-        else:
-            for journal in self._journals:
-                journal.close()
-            self._store.close()
-        self._hold.release()
-
-    def _leave_seconds(self) -> float:
-        """Half of what is left until the kill, where one is to come."""
-        ending = self._services[0].end.ending
-        if ending is None:
-            return LEAVE_SECONDS
-        left_seconds = ending.began + ending.grace_seconds - self._context.clock.monotonic()
-        return min(LEAVE_SECONDS, max(LEAST_LEAVE_SECONDS, left_seconds / 2))
 
 
 def _child(arguments: Namespace, context: Context) -> "Child":
@@ -282,38 +211,35 @@ def _watched_process(arguments: Namespace, context: Context) -> WatchedProcess |
     return None if wanted is None else WatchedProcess(wanted, context.clock)
 
 
-def _below(store: "Store", prefix: str) -> str:
-    return "/".join(part for part in (store.prefix, prefix) if part)
-
-
-def _shown(listener: "socket | None", boards: "list[Board]") -> Callable[[], None]:
-    """Let operators see how it goes, where that was asked for; returns how to end it."""
-    if listener is None:
-        return lambda: None
-    from sidecar.status.server import StatusServer
-
-    return StatusServer(listener, boards).close
-
-
-def _opened(connection: "Connection", arguments: Namespace, context: Context) -> "Store":
+def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, int], Store]":
+    """Opens the store of a connection that so many outputs share; one rate bounds all stores together."""
     from lighterman.stores.limited import limited
     from lighterman.stores.opening import open_store
     from lighterman.transfer.limit import limiter_of
     from sidecar.service import PART_THREADS
 
-    store = open_store(
-        connection,
-        context.environ,
-        context.settings,
-        concurrency=arguments.workers + PART_THREADS,
-    )
-    return limited(store, limiter_of(context.settings.bytes_per_second, context.clock))
+    limiter = limiter_of(context.settings.bytes_per_second, context.clock)
+
+    def opened(connection: "Connection", sharing: int) -> "Store":
+        store = open_store(
+            connection,
+            context.environ,
+            context.settings,
+            concurrency=sharing * (arguments.workers + PART_THREADS),
+        )
+        return limited(store, limiter)
+
+    return opened
 
 
-def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any:
+def _options(
+    arguments: Namespace, root: str, prefix: str, roots: "Sequence[str]", *, once: bool
+) -> Any:
     from sidecar.options import Options
+    from sidecar.outputs import state_of
 
-    state = os.path.realpath(arguments.state or os.path.join(root, STATE_DIRECTORY))
+    said = state_of(arguments.state, roots, root)
+    state = os.path.realpath(said or os.path.join(root, STATE_DIRECTORY))
     if state == root:
         raise UsageError(
             "--state is the outputs path itself", hint="give the journal a directory of its own"
@@ -322,6 +248,7 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         {}
         if once
         else {
+            "watch": arguments.watch,
             "settle_seconds": arguments.settle,
             "max_delay_seconds": arguments.max_delay,
             "reconcile_seconds": arguments.reconcile,
@@ -361,16 +288,3 @@ def _say_beside(error: LightermanError) -> None:
     get_logger().error(
         "run.sync_failed", error=error.message, hint=error.hint, kind=error.kind, key=error.key
     )
-
-
-def _leave_soon(code: int, seconds: float) -> None:
-    """
-    A thread that is stuck in a request can't be stopped, and may keep the interpreter from ending: the
-    process ends without it, once there was time to write the report.
-    """
-
-    def leave() -> None:
-        threading.Event().wait(seconds)
-        os._exit(code)
-
-    threading.Thread(target=leave, daemon=True).start()

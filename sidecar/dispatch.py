@@ -164,6 +164,11 @@ class Dispatch:
         return len(self._found) < MOST_FOUND and self._last.found < MOST_FOUND_LAST
 
     @property
+    def has_found(self) -> bool:
+        """Whether something that a walk found still waits for its turn."""
+        return bool(self._found)
+
+    @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
         waiting = self._found or self._again or self._markers or len(self._last)

@@ -48,20 +48,27 @@ def run(arguments: Namespace, context: Context) -> int:  # noqa: ARG001 - every 
 
 def _states(arguments: Namespace) -> list[str]:
     """The state directories that are meant, as the sidecar finds its own."""
-    if arguments.state:
-        return [os.path.realpath(arguments.state)]
     if arguments.path:
         paths = [arguments.path]
     elif arguments.spec:
         from lighterman.jobspec import load_job_spec
 
         paths = [output.path for output in load_job_spec(arguments.spec).outputs]
+    elif arguments.state:
+        return [os.path.realpath(arguments.state)]
     else:
         raise UsageError(
             "nothing says where the sidecar's state is",
             hint="--path or --state as the sidecar has it, or the outputs block of a --spec",
         )
-    return [os.path.join(os.path.realpath(path), STATE_DIRECTORY) for path in paths]
+    from sidecar.outputs import state_of
+
+    roots = [os.path.realpath(path) for path in paths]
+    said = [state_of(arguments.state, roots, root) for root in roots]
+    return [
+        os.path.realpath(state or os.path.join(root, STATE_DIRECTORY))
+        for state, root in zip(said, roots, strict=True)
+    ]
 
 
 def _is_held(lock: str) -> bool:

@@ -3,10 +3,11 @@
 import difflib
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lighterman.errors import UsageError
+from lighterman.jobspec import Output
 from sidecar.options import Options
 
 UPLOAD: Final = "upload"
@@ -33,18 +34,26 @@ def on_failure(text: str) -> str:
     return text
 
 
-def failed_prefix(arguments: Namespace, to: str, environ: Mapping[str, str]) -> str | None:
+def failed_output(
+    arguments: Namespace, outputs: Sequence[Output], environ: Mapping[str, str]
+) -> str | None:
     """
     Where a failed CMD's outputs go, below the connection's root; ``None``: nowhere of their own.
-    ``UsageError`` if that is where they go anyway; as for ``--to``, ``ConfigurationError`` for no prefix.
+    ``UsageError`` if that is where they go anyway, or if several would go there; as for ``--to``,
+    ``ConfigurationError`` for no prefix.
     """
     said = getattr(arguments, "on_failure", UPLOAD)
     if said in WORDS:
         return None
     from sidecar.place import prefix_of
 
+    if len(outputs) > 1:
+        raise UsageError(
+            f"--on-failure {said} is one prefix, and there are {len(outputs)} outputs",
+            hint="say upload or skip, or run them one by one",
+        )
     prefix = prefix_of(said, environ, "--on-failure")
-    if prefix == to:
+    if prefix == prefix_of(outputs[0].to, environ):
         raise UsageError(
             f"--on-failure {said} is where outputs go anyway (--to)",
             hint="give a prefix of its own, like failed/{pod}, or the word upload",

@@ -14,6 +14,8 @@ class Options(NamedTuple):
     """Where in the bucket they go, the connection's own root included."""
     state: str
     """The directory of the journal."""
+    watch: Literal["auto", "poll"] = "auto"
+    """``poll``: events aren't asked for, the outputs are looked at again and again."""
     settle_seconds: float = 1.0
     reconcile_seconds: float = 300.0
     grace_seconds: float = 30.0

@@ -20,6 +20,11 @@ VARIABLES: Final = {
 """Where the words of a prefix come from: the downward API, and what an Indexed Job sets."""
 
 
+def below(prefix: str, further: str) -> str:
+    """One prefix below another; either may be empty."""
+    return "/".join(part for part in (prefix, further) if part)
+
+
 def prefix_of(pattern: str, environ: Mapping[str, str], flag: str = "--to") -> str:
     """
     ``pattern`` with ``{pod}``, ``{namespace}``, ``{index}`` and ``{uid}`` filled in, without slashes at

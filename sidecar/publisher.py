@@ -173,7 +173,7 @@ class Publisher:
     def _all_sent(self, key: Key, group: RelPath, *, ended: bool) -> int:
         """When the latest of its directories changed. Ends the look if something of it isn't in the bucket."""
         newest_ns = 0
-        for look in walk(self._root, self._names, self._journal, start=group):
+        for look in walk(self._root, self._names, self._journal, top=group):
             self._check(key)
             if look.unreadable or any(
                 ended or self.drains or not self._names.is_temporary(dirty.path)

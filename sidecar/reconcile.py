@@ -3,12 +3,10 @@ Runs walks in a thread of their own, a bounded piece at a time, and decides what
 a file that somebody may still be writing needs to be seen equal twice.
 """
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from lighterman.clock import Clock
@@ -17,6 +15,7 @@ from lighterman.transfer.tally import Tally
 from sidecar.dispatch import Dispatch
 from sidecar.globs import Names
 from sidecar.journal import Journal
+from sidecar.leases import Leases
 from sidecar.loop import Done, Failed, Loop
 from sidecar.states import FileState, RelPath, printable
 from sidecar.walk import Dirty, Look, vanished, walk
@@ -27,8 +26,6 @@ SECOND_LOOK_SECONDS: Final = 10.0
 """How soon a second walk follows one that held files back: two looks so far apart tell a slow writer."""
 MOST_HELD: Final = 20_000
 MOST_SAID: Final = 1000
-_CAP_LEASE: Final = 28
-"""linux/capability.h"""
 
 
 @dataclass
@@ -60,7 +57,13 @@ class Reconciler:
         interval_seconds: float,
         seeks_absent: bool,
         watch: Callable[[RelPath], object],
+        leases: Leases,
+        unheard: Callable[[Dirty], object] | None = None,
     ) -> None:
+        """
+        ``watch`` is called with each directory before it is read, in the walk's thread. ``unheard`` is
+        called with each file that a walk found which began while events had told of everything.
+        """
         self._loop = loop
         self._dispatch = dispatch
         self._root = root
@@ -71,6 +74,10 @@ class Reconciler:
         self._interval_seconds = interval_seconds
         self._seeks_absent = seeks_absent
         self._watch = watch
+        self._leases = leases
+        self._unheard = unheard
+        self._is_excused = True
+        self._may_accuse = False
         self._looks: queue.Queue[Look] = queue.Queue(maxsize=2)
         self._abandoned = threading.Event()
         self._walk: Walked | None = None
@@ -79,7 +86,6 @@ class Reconciler:
         self._held: dict[RelPath, FileState] = {}
         self._holding: dict[RelPath, FileState] = {}
         self._said: set[RelPath] = set()
-        self._may_ask_of_all = _has_capability(_CAP_LEASE)
         self.due: float | None = None
         """When the next one is due; ``None`` while one is under way."""
         self.last: Walked | None = None
@@ -105,12 +111,15 @@ class Reconciler:
 
     def hasten(self, within_seconds: float = 0.0) -> None:
         """Walk soon: events were lost."""
+        self._is_excused = True
         when = self._clock.monotonic() + within_seconds
         self.due = when if self.due is None else min(self.due, when)
 
     def start(self, *, final: bool) -> None:
         """Begin a walk. A ``final`` one takes files as they are, open or not."""
         self.abandon()
+        self._may_accuse = not (final or self._is_excused or self._dispatch.has_found)
+        self._is_excused = False
         self._walk = Walked()
         self._ended = None
         self._final = final
@@ -197,6 +206,9 @@ class Reconciler:
                 )
         if look.is_empty:
             self._dispatch.mark(look.directory)
+        if self._may_accuse and self._unheard:
+            for dirty in look.dirty:
+                self._unheard(dirty)
         self._dispatch.found(
             (dirty.path, dirty.state.size_bytes if dirty.state else 0)
             for dirty in look.dirty
@@ -205,7 +217,7 @@ class Reconciler:
 
     def _may_go(self, dirty: Dirty) -> bool:
         """Whoever may ask the kernel about open writers asks it at the upload; else two walks agree."""
-        if self._final or self._may_ask_of_all or dirty.owner == os.geteuid():
+        if self._final or self._leases.may_ask_of(dirty.owner):
             return True
         if dirty.state is None:
             return True
@@ -237,13 +249,3 @@ class Reconciler:
 
 def _nothing() -> None:
     """Wakes the loop."""
-
-
-def _has_capability(number: int) -> bool:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> number & 1)
-    except OSError:  # no /proc: only its own files
-        pass
-    return False

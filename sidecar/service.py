@@ -26,6 +26,7 @@ from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.guarded import Guarded
 from sidecar.journal import Journal
+from sidecar.leases import Leases
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
 from sidecar.publishing import Publishing
@@ -37,7 +38,6 @@ from sidecar.status.board import Board
 from sidecar.status.described import Parts
 from sidecar.status.ledger import Ledger
 from sidecar.upload import Uploader
-from sidecar.walk import directories
 from sidecar.watched_process import WatchedProcess
 
 PART_THREADS: Final = 4
@@ -111,6 +111,7 @@ class Service:
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         ledger = Ledger(tally, clock)
         self._attempts = Attempts(settings.retry_seconds, clock, ledger, self._stop)
+        leases = Leases(options.root)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -124,6 +125,7 @@ class Service:
             tally=tally,
             part_threads=PART_THREADS,
             fails_on_conflict=options.on_conflict == "fail",
+            leases=leases,
         )
         self._pool = Pool(loop, options.workers)
         self._dispatch = Dispatch(
@@ -139,7 +141,9 @@ class Service:
             give_up_seconds=settings.retry_seconds,
         )
         self._events = (
-            None if options.once else Events(loop, self._settle, options.root, names, clock)
+            None
+            if options.once
+            else Events(loop, self._settle, options, names, journal, clock=clock, leases=leases)
         )
         self._reconciler = Reconciler(
             loop,
@@ -152,6 +156,8 @@ class Service:
             interval_seconds=options.reconcile_seconds,
             seeks_absent=options.deletes == "mirror",
             watch=self._events.watch if self._events else lambda _directory: None,
+            leases=leases,
+            unheard=self._events.unheard if self._events else None,
         )
         self._deletes = Deletes(
             self._uploader, self._pool, self._attempts, root=options.root, device=device
@@ -191,6 +197,7 @@ class Service:
         self._is_over = False
         self._listings = 0
         self._in_background = 0
+        self._raised: BaseException | None = None
 
     def run(self) -> None:
         """
@@ -199,20 +206,38 @@ class Service:
         """
         if self._told is not None:
             self._end.listen(self._told)
-        self._spawn("start", self._begin, self._begun)
+        self.begin()
         readable: set[int] = set()
-        while True:
-            self._decide(readable)
-            self.board.pump(self._phase.name.lower())
-            if self._phase is _Phase.OVER:
-                break
-            readable = self._loop.turn(self._wait_seconds())
+        while not self.step(readable):
+            readable = self._loop.turn(self.wait_seconds())
+
+    def begin(self) -> None:
+        """Start; ``step`` goes on with it."""
+        self._spawn("start", self._begin, self._begun)
+
+    def step(self, readable: set[int]) -> bool:
+        """After a turn of the loop: decide what is next. True when all is over; raises as ``run`` does."""
+        self._decide(readable)
+        self.board.pump(self._phase.name.lower())
+        if self._phase is not _Phase.OVER:
+            return False
         if self._is_dropped:
-            return
+            return True
         self._raise_failures()
         get_logger().info(
             "sidecar.drained", path=self._options.root, files=self._tally.totals().files
         )
+        return True
+
+    @property
+    def path(self) -> str:
+        """The outputs path."""
+        return self._options.root
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether main's end is known, or a signal began it."""
+        return self._is_over or self._end.ending is not None
 
     @property
     def end(self) -> MainsEnd:
@@ -246,19 +271,15 @@ class Service:
             require(self._store, self._options.prefix, self._attempts)
         if self._events:
             is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")
-            self._events.test(self._options.state if is_inside else self._options.root)
-            for directory in directories(self._options.root, self._names):
-                self._events.watch(directory)
+            self._events.begin(self._options.state if is_inside else self._options.root)
         self._uploader.recover()
         if self._journal.fresh:
             self._uploader.adopt(self._options.marker)
         self._publishing.recall()
 
     def _begun(self, _: None) -> None:
-        if self._events:
-            self._events.say_unwatched(self._options.reconcile_seconds)
-            if self._end.done_file:
-                self._end.done_file.watch(self._events.watch_elsewhere)
+        if self._events and self._end.done_file:
+            self._end.done_file.watch(self._events.watch_elsewhere)
         get_logger().info(
             "sidecar.started",
             path=self._options.root,
@@ -275,9 +296,9 @@ class Service:
 
     def _decide(self, readable: set[int]) -> None:
         if self._events:
-            self._events.pump(readable)
-        if self._dispatch.bug:
-            raise self._dispatch.bug
+            self._events.pump(readable, may_look=self._may_look)
+        if raised := self._raised or self._dispatch.bug:
+            raise raised
         now = self._clock.monotonic()
         if self._end.stop_now or (self._end.ending and now >= self._end.ending.deadline):
             raise self._out_of_time()
@@ -310,6 +331,12 @@ class Service:
                 self._phase = _Phase.OVER
 
     @property
+    def _may_look(self) -> bool:
+        """A walk finds what a look would."""
+        is_between_walks = self._phase in (_Phase.WATCHING, _Phase.WAITING)
+        return is_between_walks and not self._reconciler.is_walking
+
+    @property
     def _walk_seconds(self) -> float:
         return self._reconciler.last.seconds if self._reconciler.last else 0.0
 
@@ -322,7 +349,7 @@ class Service:
             self._events.lost = False
             self._reconciler.hasten(ROOT_GONE_SECONDS if self._events.root_gone else 0.0)
             self._events.root_gone = False
-        if self._settle.overflowed and len(self._settle) == 0:
+        if self._settle.overflowed and self._settle.has_room:
             self._settle.overflowed = False
             self._reconciler.hasten()
         if self._reconciler.due is not None and now >= self._reconciler.due:
@@ -341,8 +368,8 @@ class Service:
         if self._phase is _Phase.WALKING:
             self._dispatch.end_of_walk()
             self._dispatch.pump()
-        elif self._events:
-            self._events.say_unwatched(self._options.reconcile_seconds)
+        if self._events:
+            self._events.walked()
 
     # The drain
 
@@ -486,17 +513,19 @@ class Service:
         def ended(end: Done[T] | Failed) -> None:
             self._in_background -= 1
             if isinstance(end, Failed):
-                raise end.error
-            then(end.value)
+                self._raised = self._raised or end.error
+            else:
+                then(end.value)
 
         self._in_background += 1
         self._loop.in_background(name, work, ended)
 
-    def _wait_seconds(self) -> float | None:
+    def wait_seconds(self) -> float | None:
+        """How long the loop may wait for something to happen before the next ``step``; ``None``: for ever."""
         end = self._end
         times = [end.ending.deadline if end.ending else None, self.board.due]
         if self._events:
-            times.append(self._events.read_at)
+            times.append(self._events.next_at(may_look=self._may_look))
         if self._phase not in (_Phase.STARTING, _Phase.OVER):
             times += [self._dispatch.next_due(), self._publishing.next_due()]
         if self._phase is _Phase.WATCHING:

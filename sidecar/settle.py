@@ -70,6 +70,7 @@ class _Entry:
     """The first event of what was last taken."""
     being_written: bool = False
     in_flight: bool = False
+    is_temporary: bool = False
     failures: int = 0
     origin: RelPath | None = None
     """Where it was renamed from, if nothing happened to it between its last sending and now."""
@@ -84,6 +85,7 @@ class Settle:
         self._most_entries = most_entries
         self._directories: dict[str, dict[str, _Entry]] = {}
         self._count = 0
+        self._temporary = 0
         self._heap: list[tuple[float, int, RelPath]] = []
         self._sequence = 0
         self._live_not_before: dict[RelPath, float] = {}
@@ -98,6 +100,15 @@ class Settle:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what was left to a reconcile may come: what waits for a close may wait for hours."""
+        return self._count <= self._most_entries // 2
+
+    def knows(self, path: RelPath) -> bool:
+        """Whether something was told or found of this path that has not come to its end."""
+        return self._find(path) is not None
 
     # What the watch tells
 
@@ -244,10 +255,6 @@ class Settle:
                 above = above.rpartition("/")[0]
         return found
 
-    def knows(self, path: RelPath) -> bool:
-        """Whether it is in flight or waits."""
-        return self._find(path) is not None
-
     def waits(self) -> Iterator[tuple[RelPath, Waits]]:
         """Every path, in flight or not, with why it isn't in the bucket yet."""
         for directory, entries in self._directories.items():
@@ -341,19 +348,28 @@ class Settle:
         entries = self._directories.setdefault(directory, {})
         entry = entries.get(name)
         if entry is None:
-            if self._count >= self._most_entries and not room_for_one_more:
-                self.overflowed = True
+            is_temporary = self._names.is_temporary(path)
+            if not (room_for_one_more or self._is_room(is_temporary)):
                 if not entries:
                     del self._directories[directory]
                 return None
-            entry = entries[name] = _Entry()
+            entry = entries[name] = _Entry(is_temporary=is_temporary)
             self._count += 1
+            self._temporary += is_temporary
         return entry
+
+    def _is_room(self, is_temporary: bool) -> bool:
+        if is_temporary and self._temporary >= self._most_entries // 4:
+            return False  # the drain's walk finds it; others mustn't wait so long for its place
+        if self._count < self._most_entries:
+            return True
+        self.overflowed = True
+        return False
 
     def _drop(self, path: RelPath) -> None:
         directory, _, name = path.rpartition("/")
         entries = self._directories[directory]
-        del entries[name]
+        self._temporary -= entries.pop(name).is_temporary
         self._count -= 1
         if not entries:
             del self._directories[directory]
@@ -388,7 +404,7 @@ class Settle:
     def _may_go(self, path: RelPath, entry: _Entry) -> bool:
         if self._draining:
             return True
-        if self._names.is_temporary(path):
+        if entry.is_temporary:
             return False
         return not entry.being_written or self._names.is_live(path)
 

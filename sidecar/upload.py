@@ -31,6 +31,7 @@ from sidecar.carry import Carrier
 from sidecar.conflicts import Conflicts, Expected
 from sidecar.extend import Extender
 from sidecar.journal import Journal
+from sidecar.leases import Leases
 from sidecar.output import Output, opened, peek, unreadable
 from sidecar.rebuild import Adoption
 from sidecar.reuse import Reuse
@@ -87,10 +88,12 @@ class Uploader:
         tally: Tally,
         part_threads: int = 4,
         fails_on_conflict: bool = False,
+        leases: Leases | None = None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._root = os.path.realpath(root)
+        self._leases = leases or Leases(self._root)
         self._journal = journal
         self._clock = clock
         self._attempts = attempts
@@ -333,7 +336,7 @@ class Uploader:
             wait_seconds = 0.0 if output.holds(live=False) else wait_seconds
         if wait_seconds > 0:
             return Outcome(Result.CHANGED, wait_seconds)
-        if not as_it_is and output.is_being_written():
+        if not as_it_is and self._leases.are_believed and output.is_being_written():
             return Outcome(Result.OPEN)
         return None
 

@@ -17,6 +17,7 @@ from sidecar.states import FileState, RelPath, Synced, join, marker_path
 
 LOOK_FILES: Final = 500
 """A look is handed on when it has so many dirty files: a walk's memory is bounded by it."""
+ROOT: Final = RelPath("")
 MOST_LINKS_DEEP: Final = 3
 """Links to directories are followed below each other so often; more only multiplies the same files."""
 
@@ -67,14 +68,14 @@ def walk(
     names: Names,
     journal: Journal,
     watch: Callable[[RelPath], object] = lambda _directory: None,
-    start: RelPath = RelPath(""),  # noqa: B008 - a string
+    *,
+    top: RelPath = ROOT,
 ) -> Iterator[Look]:
     """
-    Every directory below ``root`` that isn't left out, in no order; with ``start`` that one and those below
-    it. ``watch`` is called with each one before it is read, so that nothing that comes later is missed.
-    ``root`` is a real path.
+    ``top`` and every directory below it that isn't left out, in no order. ``watch`` is called with each
+    one before it is read, so that nothing that comes later is missed. ``root`` is a real path.
     """
-    pending = [_Pending(start)]
+    pending = [_Pending(top)]
     while pending:
         here = pending.pop()
         if not here.depth:

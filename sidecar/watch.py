@@ -86,7 +86,8 @@ class _Node:
 class Watcher:
     """One inotify instance over one tree. ``watch`` may be called from any thread."""
 
-    def __init__(self, root: str, names: Names) -> None:
+    def __init__(self, root: str, names: Names, *, is_off: bool = False) -> None:
+        """``is_off``: the kernel isn't asked for anything, all is unwatched."""
         self._root = root
         self._names = names
         self._lock = threading.RLock()
@@ -101,6 +102,9 @@ class Watcher:
         self.unwatched: set[RelPath] = set()
         """The directories for which the kernel gave no watch. What is below them has none either."""
         self._inotify: INotify | None = None
+        if is_off:
+            self.unwatched.add(RelPath(""))
+            return
         try:
             self._inotify = INotify(nonblocking=True)
         except OSError as error:
@@ -131,6 +135,7 @@ class Watcher:
                 return False
             wd = self._add(os.path.join(self._root, directory) if directory else self._root)
             if wd is None:
+                self.unwatched.discard(directory)
                 return False
             if wd < 0:
                 self.unwatched.add(directory)
@@ -144,6 +149,11 @@ class Watcher:
             else:
                 self._attach(node, parent, name)
             return True
+
+    def is_watched(self, directory: RelPath) -> bool:
+        """Whether events tell of what happens right in this directory, as far as the kernel was asked."""
+        with self._lock:
+            return self._at(directory) is not None
 
     def watch_elsewhere(self, directory: str) -> bool:
         """Tell with ``ELSEWHERE`` when something happens right inside ``directory``, inside or not."""

@@ -93,6 +93,11 @@ class Running:
             assert len(seen()) >= count, f"ended without {name}:\n{lines}"
             return json.loads(seen()[-1])
 
+    def count(self, name):
+        """How often the log has that event by now."""
+        with self._grown:
+            return sum(f'"event": "{name}"' in line for line in self._lines)
+
     def signal(self, number):
         self.process.send_signal(number)
 

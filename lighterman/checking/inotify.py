@@ -10,7 +10,7 @@ from lighterman.checking.findings import Findings, State
 LIMITS: Final = Path("/proc/sys/fs/inotify")
 _SHARE: Final = 0.5
 """Of its uid's watches, which every pod of that uid on the node shares; more is worth a word."""
-_ELSE: Final = "until then changes are found by the reconcile alone"
+_ELSE: Final = "until then changes are found by looking, every few seconds or rarer"
 
 
 def check_events(path: str, findings: Findings) -> None:
@@ -28,7 +28,7 @@ def check_events(path: str, findings: Findings) -> None:
         findings.tell(path, "events", State.OK, "inotify tells of a new file")
     else:
         said = "inotify doesn't tell of a new file: this filesystem has no events"
-        hint = f"use a local volume (emptyDir, hostPath), or a shorter --reconcile: {_ELSE}"
+        hint = f"use a local volume (emptyDir, hostPath): {_ELSE}"
         findings.tell(path, "events", State.WARNING, said, hint)
 
 

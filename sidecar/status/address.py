@@ -1,11 +1,18 @@
 """``--listen HOST:PORT``: read with the other flags, and taken before anything else is done."""
 
+from __future__ import annotations
+
 import errno
 import re
 import socket
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lighterman.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sidecar.status.board import Board
 
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s\[\]:/@]+)):(?P<port>\d{1,5})"
@@ -61,3 +68,12 @@ def listening(place: Address) -> socket.socket:
             hint=_HINTS.get(error.errno or 0, "choose another --listen"),
         ) from error
     return listener
+
+
+def shown(listener: socket.socket | None, boards: Sequence[Board]) -> Callable[[], None]:
+    """Let operators see what ``boards`` know, where that was asked for; returns how to end it."""
+    if listener is None:
+        return lambda: None
+    from sidecar.status.server import StatusServer
+
+    return StatusServer(listener, boards).close

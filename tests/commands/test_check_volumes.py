@@ -353,7 +353,7 @@ if inotify_limits.may_be_lowered():
 
     @pytest.mark.parametrize("limit", ["instances", "watches"])
     def test_a_user_without_inotify_left(limit, volume, program_with):
-        """A warning that names the limit: changes are found by the reconcile alone."""
+        """A warning that names the limit: changes are found by looking."""
         through = inotify_limits.without(limit)
         finished = program_with().run("check", "--path", volume, through=through)
         line = findings(finished)[str(volume), "events"]

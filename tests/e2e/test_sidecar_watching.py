@@ -5,7 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import inotify_limits
 import pytest
 from outputs_place import Outputs, eventually
 from servers.faults import Call, is_put
@@ -88,6 +87,43 @@ def test_directories_that_move_are_synced_under_their_new_names(outputs, sidecar
     outputs.wait_for("final/deep/w", "weights")
     outputs.write("final/deep/late", "later")
     outputs.wait_for("final/deep/late", "later")
+
+
+def test_a_file_renamed_over_another_takes_its_place(outputs, sidecar):
+    """As most programs save: the name was in the bucket before, and nothing is closed under it."""
+    outputs.write("model.bin", "old")
+    outputs.wait_for("model.bin", "old")
+    (outputs.path / "model.bin.tmp").write_text("new")
+    (outputs.path / "model.bin.tmp").replace(outputs.path / "model.bin")
+    outputs.wait_for("model.bin", "new")
+
+
+def test_a_directory_that_leaves_and_comes_back_is_followed_again(outputs, sidecar, tmp_path):
+    """Moved out and in: what happened to it meanwhile is found, what happens later is told."""
+    outputs.write("d/e/a", "one")
+    outputs.wait_for("d/e/a", "one")
+    (outputs.path / "d").rename(tmp_path / "away")
+    (tmp_path / "away" / "e" / "a").write_text("other")
+    (tmp_path / "away" / "e" / "new").mkdir()
+    (tmp_path / "away").rename(outputs.path / "back")
+    outputs.wait_for("back/e/a", "other")
+    outputs.write("back/e/new/b")
+    outputs.wait_for("back/e/new/b")
+
+
+def test_what_is_written_under_another_name_of_a_file_is_found_by_a_reconcile(outputs):
+    """Hard links: events tell of the name that was used."""
+    outputs.write("a.bin", "one")
+    os.link(outputs.path / "a.bin", outputs.path / "b.bin")
+    running = outputs.sidecar(*SETTLE, "--reconcile", "3", "--native")
+    outputs.wait_for("b.bin", "one")
+    (outputs.path / "a.bin").write_text("other")
+    outputs.wait_for("a.bin", "other")
+    outputs.wait_for("b.bin", "other")
+    running.signal(signal.SIGTERM)
+    ended = running.finish()
+    assert ended.code == 0
+    assert "sidecar.unheard" not in {line["event"] for line in ended.events}
 
 
 def test_a_live_file_is_sent_as_a_prefix_while_it_grows(outputs):
@@ -210,21 +246,6 @@ def test_an_outputs_path_made_again_is_watched_again(outputs, tmp_path):
     outputs.wait_for("b", seconds=10)
     running.signal(signal.SIGTERM)
     assert running.finish().code == 0
-
-
-if inotify_limits.may_be_lowered():
-
-    def test_without_watches_the_reconcile_finds_all(outputs):
-        """ENOSPC on a watch: said once, and that part is found by the reconcile."""
-        running = outputs.sidecar(
-            *SETTLE, "--native", "--reconcile", "0.3", through=inotify_limits.without("watches")
-        )
-        said = running.wait_for_event("sidecar.unwatched")
-        outputs.write("d/a")
-        outputs.wait_for("d/a")
-        assert said["reconcile_seconds"] == 0.3
-        running.signal(signal.SIGTERM)
-        assert running.finish().code == 0
 
 
 def test_a_file_that_changes_during_its_upload_ends_as_its_last_state(

@@ -183,7 +183,11 @@ def test_a_job_spec_says_the_three(outputs, nested):
         ("outputs: {conection: bucket, path: x}", 78, "outputs.conection: unknown field"),
         ("outputs: {connection: 3, path: x}", 78, "outputs"),
         ("init: []", 78, "no outputs block"),
-        ("outputs: [{connection: a, path: b}, {connection: c, path: d}]", 78, "isn't there yet"),
+        (
+            "outputs: [{connection: bucket, path: b, to: c}, {connection: bucket, path: b, to: d}]",
+            78,
+            "two outputs share",
+        ),
         ("outputs: []", 78, "no outputs block"),
         ("outputs: {connection: bucket}", 78, "outputs.path: missing"),
         ("a: [", 78, "not YAML"),

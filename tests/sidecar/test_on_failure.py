@@ -5,7 +5,10 @@ from argparse import Namespace
 import pytest
 
 from lighterman.errors import ConfigurationError, UsageError
-from sidecar.on_failure import failed_prefix, on_failure
+from lighterman.jobspec import Output
+from sidecar.on_failure import failed_output, on_failure
+
+TO_OUT = Output("bucket", "/outputs", "out")
 
 
 @pytest.mark.parametrize(
@@ -29,17 +32,17 @@ def test_a_slip_of_the_pen_makes_no_prefix(text):
 )
 def test_where_a_failed_cmds_outputs_go(said, prefix):
     """Words as in ``--to``; below the connection's root."""
-    assert failed_prefix(Namespace(on_failure=said), "out", {"POD_NAME": "p-0"}) == prefix
+    assert failed_output(Namespace(on_failure=said), [TO_OUT], {"POD_NAME": "p-0"}) == prefix
 
 
 def test_a_prefix_that_is_the_usual_one_is_refused():
     """64: what it means is the word ``upload``."""
     with pytest.raises(UsageError, match="where outputs go anyway"):
-        failed_prefix(Namespace(on_failure="out/"), "out", {})
+        failed_output(Namespace(on_failure="out/"), [TO_OUT], {})
 
 
 @pytest.mark.parametrize("said", ["bad/{pod}", "a//b", "../up", "bad/{podd}"])
 def test_a_prefix_that_is_none_is_configuration(said):
     """78, before CMD runs; the flag that said it is named."""
     with pytest.raises(ConfigurationError, match="--on-failure"):
-        failed_prefix(Namespace(on_failure=said), "out", {})
+        failed_output(Namespace(on_failure=said), [TO_OUT], {})

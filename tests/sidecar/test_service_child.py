@@ -100,4 +100,4 @@ def test_flags_win_over_the_spec_field_by_field(tmp_path):
         '{"run": {"kind": "job"}, "outputs": {"connection": "a", "path": "b", "to": "c"}}'
     )
     arguments = Namespace(spec=str(spec), connection=None, path="other", to=None)
-    assert outputs_of(arguments) == Output(connection="a", path="other", to="c")
+    assert outputs_of(arguments) == (Output(connection="a", path="other", to="c"),)

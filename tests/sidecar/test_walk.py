@@ -56,7 +56,7 @@ def test_a_walk_may_begin_below(root, journal):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
     (root / "d" / "link").symlink_to("../f")
-    looks = list(walk(os.path.realpath(root), Names(), journal, start=RelPath("d")))
+    looks = list(walk(os.path.realpath(root), Names(), journal, top=RelPath("d")))
     assert dirty(looks) == ["d/b", "d/e/c", "d/link/g"]
     assert {look.directory for look in looks} == {"d", "d/e", "d/link"}
 
