@@ -8,7 +8,7 @@ from lighterman.errors import ConfigurationError, UsageError
 from lighterman.jobspec import Output
 from sidecar.on_failure import failed_output, on_failure
 
-TO_OUT = Output("bucket", "/outputs", "out")
+TO_OUT = Output(connection="bucket", path="/outputs", to="out")
 
 
 @pytest.mark.parametrize(
