@@ -23,7 +23,9 @@ from lighterman.log import get_logger
 from lighterman.transfer.tally import Tally
 from sidecar.drain import by_size
 from sidecar.globs import Names
+from sidecar.lane import Lane
 from sidecar.loop import Done, Failed, Pool
+from sidecar.outgoing import Ended, Handed
 from sidecar.output import peek
 from sidecar.settle import Settle
 from sidecar.states import RelPath, key_of, marker_path, printable
@@ -51,7 +53,9 @@ class Dispatch:
         clock: Clock,
         tally: Tally,
         give_up_seconds: float,
+        lane: Lane | None = None,
     ) -> None:
+        """Small files go down the ``lane``, where there is one; what it leaves, and all others, to the pool."""
         self._settle = settle
         self._uploader = uploader
         self._pool = pool
@@ -61,6 +65,11 @@ class Dispatch:
         self._clock = clock
         self._tally = tally
         self._give_up_seconds = give_up_seconds
+        self._lane = lane
+        if lane is not None:
+            lane.start(self._lane_landed)
+        self._left: deque[RelPath] = deque()
+        """What the lane left to the pool; in flight all the same."""
         self._known: deque[RelPath] = deque()
         self._found: deque[RelPath] = deque()
         self._temporary: deque[RelPath] = deque()
@@ -132,6 +141,8 @@ class Dispatch:
     @property
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
+        if self._left or (self._lane is not None and self._lane.busy):
+            return False
         return not (
             self._pool.busy or self._known or self._found or self._markers or self._temporary
         )
@@ -144,21 +155,45 @@ class Dispatch:
 
     def next_due(self) -> float | None:
         """When ``pump`` has something to do of its own accord."""
-        return self._settle.next_due() if self._pool.free > 0 else None
+        return self._settle.next_due() if self._room > 0 else None
 
     # What goes out
 
     def pump(self) -> None:
-        """Keep the threads at work."""
+        """Keep the threads, and the lane, at work."""
         now = self._clock.monotonic()
-        while self._pool.free > 0:
+        while self._left and self._pool.free > 0:
+            self._send(self._left.popleft())
+        while self._markers and self._pool.free > 0:
+            self._send_marker(self._markers.popleft())
+        handed: list[Handed] = []
+        room, final = self._room, self._final_since is not None
+        while room > 0:
             path = self._next(now)
-            if path is not None:
+            if path is None:
+                break
+            room -= 1
+            if self._lane is None or self._names.is_live(path):
                 self._send(path)
-            elif self._markers:
-                self._send_marker(self._markers.popleft())
             else:
-                return
+                handed.append(Handed(path, final, now))
+        if handed and self._lane is not None:
+            self._lane.hand(handed)
+
+    @property
+    def _room(self) -> int:
+        """How many paths may be taken now."""
+        if self._lane is None:
+            return self._pool.free
+        # What the lane leaves waits for the pool: no more of it than the pool takes at once.
+        return self._lane.free if len(self._left) <= self._pool.free else 0
+
+    def _lane_landed(self, ended: list[Ended]) -> None:
+        for handed, outcome in ended:
+            if outcome is None:
+                self._left.append(handed.path)
+            else:
+                self._landed(handed.path, Done(outcome), handed.since)
 
     def _next(self, now: float) -> RelPath | None:
         while self._known:

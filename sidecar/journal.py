@@ -18,6 +18,8 @@ from sidecar.states import FileState, RelPath, Synced, join, split
 
 PAGE_ROWS = 1000
 """Rows of one page of ``rows``: the lock is free between pages, memory is for one."""
+ASKED_AT_ONCE = 250
+"""Names in one question: SQLite takes 999 variables, or 32,766 in its newer versions."""
 
 Row = tuple[str, str, int, int, int, int, int, int, str, str, int]
 
@@ -117,6 +119,25 @@ class Journal:
             (directory,),
         )
         return {row[0]: _synced(row[1:]) for row in rows}
+
+    def synced_of(self, paths: list[RelPath]) -> dict[RelPath, Synced]:
+        """What is synced of these paths, as far as anything is; a query for each directory of them."""
+        names: dict[RelPath, list[str]] = {}
+        for path in paths:
+            if _is_utf8(path):
+                directory, name = split(path)
+                names.setdefault(directory, []).append(name)
+        found = {}
+        for directory, its in names.items():
+            for at in range(0, len(its), ASKED_AT_ONCE):
+                asked = its[at : at + ASKED_AT_ONCE]
+                rows = self._read(
+                    f"SELECT name, {_SYNCED} FROM synced WHERE directory = ?"  # noqa: S608  # constants
+                    f" AND name IN ({','.join('?' * len(asked))})",
+                    (directory, *asked),
+                )
+                found.update({join(directory, row[0]): _synced(row[1:]) for row in rows})
+        return found
 
     def mark_synced(self, files: list[tuple[RelPath, Synced]]) -> None:
         """

@@ -38,6 +38,10 @@ class Adoption:
             return None
         return listed.etag if is_equal else None
 
+    def lists(self, key: Key) -> bool:
+        """Whether an object of that key is listed that wasn't told of yet."""
+        return self._listing.has(key)
+
     def has(self, key: Key, etag: ETag, size_bytes: int) -> bool:
         """Whether the object is listed with this ETag and size. A yes is told once, as by ``equal``."""
         return self._listing.take_exact(key, etag, size_bytes)

@@ -25,6 +25,7 @@ from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
+from sidecar.lane import MOST_WIDTH, Ground, Lane
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
 from sidecar.rebuild import verify_listing
@@ -95,6 +96,8 @@ class Service:
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
+        pace = pace or Pace(options.workers + PART_THREADS + MOST_WIDTH)
+        budget = budget or Budget(settings.memory_bytes)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -103,12 +106,23 @@ class Service:
             settings=settings,
             clock=clock,
             attempts=self._attempts,
-            pace=pace or Pace(options.workers + PART_THREADS),
-            budget=budget or Budget(settings.memory_bytes),
+            pace=pace,
+            budget=budget,
             tally=tally,
             part_threads=PART_THREADS,
         )
         self._pool = Pool(loop, options.workers)
+        straight = store.straight()
+        ground = (
+            Ground(options.root, options.prefix, journal, straight, self._uploader.may_be_there)
+            if straight is not None
+            else None
+        )
+        self._lane = (
+            Lane(ground, loop, clock=clock, pace=pace, budget=budget, tally=tally)
+            if ground is not None
+            else None
+        )
         self._dispatch = Dispatch(
             self._settle,
             self._uploader,
@@ -119,6 +133,7 @@ class Service:
             clock=clock,
             tally=tally,
             give_up_seconds=settings.retry_seconds,
+            lane=self._lane,
         )
         self._events = (
             None if options.once else Events(loop, self._settle, options.root, names, clock)
@@ -165,12 +180,15 @@ class Service:
     @property
     def is_stuck(self) -> bool:
         """Whether threads are still at work, for whom nobody should wait."""
-        return bool(self._pool.busy or self._in_background)
+        is_lane_stuck = self._lane is not None and self._lane.is_stuck
+        return bool(self._pool.busy or self._in_background or is_lane_stuck)
 
     def close(self) -> None:
         """Let go of the watches and of what waits for another attempt."""
         self._stop.set()
         self._pool.halt()
+        if self._lane is not None:
+            self._lane.close()
         self._reconciler.abandon()
         if self._events:
             self._events.close()
