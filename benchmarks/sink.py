@@ -101,7 +101,9 @@ def empty_sink(store: Ideal) -> None:
     _asked(store, "empty")
 
 
-def check_objects(program: str, store: Ideal, bucket: str, tree: Path, sizes: Mapping[str, int]) -> None:
+def check_objects(
+    program: str, store: Ideal, bucket: str, tree: Path, sizes: Mapping[str, int]
+) -> None:
     """Every file must be an object of its bytes; ends the benchmark where one isn't."""
     objects = store.root / "objects" / bucket
     for name, size_bytes in sizes.items():
@@ -117,8 +119,11 @@ def check_objects(program: str, store: Ideal, bucket: str, tree: Path, sizes: Ma
 
 def count_objects(store: Ideal, bucket: str) -> int:
     """How many there are; what came by parts is one."""
-    found = (store.root / "objects" / bucket).rglob("*")
-    return sum(each.is_file() and not each.parent.name.isdigit() for each in found)
+    root = store.root / "objects" / bucket
+    # A part has a number for its name, and no extension as the trees' files have.
+    return len(
+        {each.parent if each.name.isdigit() else each for each in root.rglob("*") if each.is_file()}
+    )
 
 
 def _parts(program: str, path: Path) -> list[Path]:

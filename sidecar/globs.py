@@ -12,6 +12,7 @@ LIVE: Final = ("*.log", "*.jsonl", "events.out.tfevents.*")
 """Files that grow for hours; the contract's default of ``--live``."""
 STATE_DIRECTORY: Final = ".lighterman"
 """Where the journal lives, below the outputs path, unless ``--state`` says otherwise."""
+_OWN_START: Final = ".lighterman-"
 _OWN_FILE: Final = re.compile(r"\.lighterman-.*\.tmp", re.DOTALL)
 """Files that init is fetching, and the probe of the watch."""
 
@@ -35,7 +36,7 @@ class Names:
         """Whether this very entry is Lighterman's own or excluded; a walk asks it on its way down."""
         if directory and path in self._hidden_directories:
             return True
-        if not directory and _OWN_FILE.fullmatch(path.rpartition("/")[2]):
+        if not directory and _OWN_START in path and _OWN_FILE.fullmatch(path.rpartition("/")[2]):
             return True
         return bool(self._exclude) and self._exclude.matches(path, directory=directory)
 

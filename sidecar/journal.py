@@ -120,6 +120,17 @@ class Journal:
         )
         return {row[0]: _synced(row[1:]) for row in rows}
 
+    def states_in(self, directory: RelPath) -> dict[str, tuple[int, ...]]:
+        """The synced state of everything right in a directory, by name; each equal to a ``FileState``."""
+        if not _is_utf8(directory):
+            return {}
+        rows = self._read(
+            "SELECT name, device, inode, size_bytes, mtime_ns, ctime_ns, mode FROM synced"
+            " WHERE directory = ?",
+            (directory,),
+        )
+        return {row[0]: row[1:] for row in rows}
+
     def synced_of(self, paths: list[RelPath]) -> dict[RelPath, Synced]:
         """What is synced of these paths, as far as anything is; a query for each directory of them."""
         names: dict[RelPath, list[str]] = {}
@@ -290,6 +301,16 @@ class Journal:
         self._pending.discard(path)
 
     # Against a listing
+
+    def listed_as(
+        self, directory: RelPath, first: str, last: str, most: int
+    ) -> list[tuple[str, Key, int, ETag]]:
+        """Name, key, size and ETag of what is synced right in a directory, from a name to another; at most so many."""
+        return self._read(
+            "SELECT name, key, size_bytes, etag FROM synced WHERE directory = ?"
+            " AND name BETWEEN ? AND ? ORDER BY name LIMIT ?",
+            (directory, first, last, most),
+        )
 
     def forget_unlisted(self, listing_file: str) -> list[RelPath]:
         """

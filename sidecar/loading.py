@@ -6,14 +6,36 @@ made of two (decision 5). For one thread.
 import errno
 import os
 import stat
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from lighterman.clock import Clock
+from lighterman.stores.contract import Key
+from lighterman.stores.straight import Straight
+from lighterman.transfer.budget import Budget
+from sidecar.journal import Journal
+from sidecar.outgoing import Ended, Handed, Loaded
 from sidecar.output import REST_SECONDS, Output
-from sidecar.states import FileState, RelPath, split
+from sidecar.states import FileState, RelPath, Synced, key_of, split
+from sidecar.upload import Outcome, Result
+
+FILE_BYTES: Final = 1024 * 1024
+"""Larger files go to the threads: copying and sending them is worth another core."""
 
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR}
+
+
+class Ground(NamedTuple):
+    """What the lane works on."""
+
+    root: str
+    """The real path of the outputs."""
+    prefix: str
+    journal: Journal
+    straight: Straight
+    is_adopted: Callable[[Key], bool]
+    """Whether an object of that key may be the file's already, which reading the file would tell."""
 
 
 class Glance:
@@ -101,3 +123,83 @@ class Directories:
             os.close(descriptor)
             raise OSError(errno.EXDEV, "outside of the outputs")
         self._path, self._descriptor = directory, descriptor
+
+
+class Loader:
+    """Brings paths into memory, or to the end that they have without being sent."""
+
+    def __init__(self, ground: Ground, clock: Clock, budget: Budget) -> None:
+        self._ground = ground
+        self._clock = clock
+        self._budget = budget
+        self._directories = Directories(ground.root)
+
+    def load(self, handed: Handed, known: Synced | None, room_bytes: int) -> Loaded | Ended | None:
+        """
+        The file, whose bytes are taken from the budget; what became of it; or ``None`` where there is no room for it
+        now. ``known`` is what the journal has of it.
+        """
+        try:
+            glance = self._directories.glance(handed.path)
+        except OSError:  # the threads name it, or follow the link
+            return Ended(handed, None)
+        if glance is None:
+            # An upload by parts is the threads' to abandon.
+            is_for_threads = self._is_for_threads(handed.path)
+            return Ended(handed, None if is_for_threads else Outcome(Result.GONE))
+        try:
+            key = key_of(self._ground.prefix, handed.path)
+            if known is not None and known.state == glance.state and known.key == key:
+                return Ended(handed, Outcome(Result.UNCHANGED))
+            if not self._may_go(glance, key, is_known=known is not None):
+                return Ended(handed, None)
+            not_yet = self._why_not_yet(glance, final=handed.final)
+            if not_yet is not None:
+                return Ended(handed, not_yet)
+            return self._read(glance, handed, key, room_bytes)
+        finally:
+            glance.close()
+
+    def close(self) -> None:
+        """Look anew from here on."""
+        self._directories.close()
+
+    def _may_go(self, glance: Glance, key: Key, *, is_known: bool) -> bool:
+        if not glance.is_regular or glance.state.size_bytes > FILE_BYTES:
+            return False
+        if self._is_for_threads(glance.path) or glance.rest_seconds(self._clock) is None:
+            return False
+        return is_known or not self._ground.is_adopted(key)
+
+    def _is_for_threads(self, path: RelPath) -> bool:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return True
+        return self._ground.journal.open_upload(path) is not None
+
+    def _why_not_yet(self, glance: Glance, *, final: bool) -> Outcome | None:
+        wait_seconds = glance.rest_seconds(self._clock) or 0.0
+        if wait_seconds > 0:
+            return Outcome(Result.CHANGED, wait_seconds)
+        if not final and glance.is_being_written():
+            return Outcome(Result.OPEN)
+        return None
+
+    def _read(
+        self, glance: Glance, handed: Handed, key: Key, room_bytes: int
+    ) -> Loaded | Ended | None:
+        size_bytes = glance.state.size_bytes
+        if size_bytes > room_bytes or not self._budget.take_now(size_bytes):
+            return None
+        body = None
+        try:
+            body = glance.read()
+        except OSError:  # the threads name it
+            return Ended(handed, None)
+        finally:
+            if body is None:
+                self._budget.give_back(size_bytes)
+        if body is None:
+            return Ended(handed, Outcome(Result.CHANGED))
+        return Loaded(handed, key, glance.state, body)

@@ -25,7 +25,7 @@ from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
-from sidecar.lane import MOST_WIDTH, Ground, Lane
+from sidecar.lane import MOST_WIDTH, lane_to
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
 from sidecar.rebuild import verify_listing
@@ -112,16 +112,17 @@ class Service:
             part_threads=PART_THREADS,
         )
         self._pool = Pool(loop, options.workers)
-        straight = store.straight()
-        ground = (
-            Ground(options.root, options.prefix, journal, straight, self._uploader.may_be_there)
-            if straight is not None
-            else None
-        )
-        self._lane = (
-            Lane(ground, loop, clock=clock, pace=pace, budget=budget, tally=tally)
-            if ground is not None
-            else None
+        self._lane = lane_to(
+            store,
+            self._uploader,
+            journal,
+            loop,
+            root=options.root,
+            prefix=options.prefix,
+            clock=clock,
+            pace=pace,
+            budget=budget,
+            tally=tally,
         )
         self._dispatch = Dispatch(
             self._settle,

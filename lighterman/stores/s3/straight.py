@@ -40,7 +40,8 @@ class S3Straight:
             given = ("content-type", _MODE, _MTIME)
             self._put = Kind("PUT", (*payer, *of_writes.items()), given, UNSIGNED)
             self._part = Kind("PUT", payer, (), UNSIGNED)
-        self._summed_part = Kind("PUT", payer, (_CRC32,), UNSIGNED)
+        summed = (*payer, ("x-amz-sdk-checksum-algorithm", "CRC32"))
+        self._summed_part = Kind("PUT", summed, (_CRC32,), UNSIGNED)
         self.sums_parts = settings.checksums == "when_supported"
         """Whether each part is to tell its CRC32."""
 

@@ -34,8 +34,6 @@ def begin(
     headers = {**fields, **{f"x-amz-meta-{name}": value for name, value in told}}
     if attributes.content_type:
         headers["content-type"] = attributes.content_type
-    if settings.checksums == "when_supported":
-        headers["x-amz-checksum-algorithm"] = "CRC32"
     body = wire.call("POST", key, {"uploads": ""}, headers).body
     found = _UPLOAD_ID.search(body)
     if found is None:
