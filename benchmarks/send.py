@@ -25,7 +25,7 @@ from machine import machine
 from programs import REPOSITORY
 from report import HEADINGS
 from running import measured
-from sending import (
+from shiploads import (
     CEPH,
     IDEAL,
     PEAK_MIB,

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from sending import make_tree
+from shiploads import make_tree
 from sink import changes, check_objects, count_objects, empty_sink, sink
 
 SIZES = {"a/1.bin": 10, "a/2 +.bin": 20, "b.bin": 0}

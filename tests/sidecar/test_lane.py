@@ -97,8 +97,8 @@ class Script:
         answer = told.popleft() if told else usual()
         if answer is None:
             return False
-        connection.sendall(answer)
         self.took[name] = body
+        connection.sendall(answer)
         return b"close" not in answer
 
     def close(self):

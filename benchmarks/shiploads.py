@@ -130,9 +130,6 @@ SHIPLOADS: Final = {
         (Wanted("s5cmd", "wall", 0.7),),
         latency_milliseconds=LATENCY_MILLISECONDS,
     ),
-    "small-ceph": Shipload(
-        "10,000 files of 1 to 50 KB", "small", _ALL, (Wanted("rclone", "wall", 0.4),), CEPH
-    ),
     "large": Shipload(
         "one file of 2 GiB",
         "large",
@@ -145,6 +142,9 @@ SHIPLOADS: Final = {
         _ALL,
         (Wanted("s5cmd", "wall", 0.5), Wanted("rclone", "wall", 0.5)),
         is_unchanged=True,
+    ),
+    "small-ceph": Shipload(
+        "10,000 files of 1 to 50 KB", "small", _ALL, (Wanted("rclone", "wall", 0.4),), CEPH
     ),
 }
 
