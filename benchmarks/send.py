@@ -41,6 +41,7 @@ from sink import changes, check_objects, count_objects, empty_sink, sink
 
 PROGRAMS: Final = (OURS, "s5cmd", "rclone")
 OUT: Final = REPOSITORY / "build" / "bench"
+GIB: Final = 1 << 30
 _NO_LOGIN: Final = ("bench", "bench-secret-of-no-one")
 
 
@@ -61,9 +62,6 @@ def main() -> None:
         root = stack.enter_context(emptied_at_end(given.shm))
         root.chmod(0o755)  # nginx gives up root
         store = stack.enter_context(sink(root))
-        ceph = None
-        if any(SHIPLOADS[name].place == CEPH for name in given.rows):
-            ceph = stack.enter_context(ceph_bucket(root / "ceph", "small"))
         taking_turns = senders(given.programs, given.lighterman, given.before)
         result = Result(
             date=dt.datetime.now(dt.UTC).date().isoformat(),
@@ -74,7 +72,7 @@ def main() -> None:
             commands=_commands(taking_turns),
             rows=[],
         )
-        for row in _rows(given, Ground(store, ceph, root), taking_turns):
+        for row in _rows(given, Ground(store, None, root), taking_turns):
             # Written after each row, so that a run of an hour that is stopped leaves what it has.
             result = msgspec.structs.replace(result, rows=[*result.rows, row])
             text = msgspec.json.format(msgspec.json.encode(result))
@@ -109,15 +107,19 @@ def _commands(taking_turns: list[Sender]) -> dict[str, str]:
 
 def _rows(given: argparse.Namespace, ground: Ground, taking_turns: list[Sender]) -> Iterator[Row]:
     for name in given.rows:
-        load = SHIPLOADS[name]
-        if load.place == CEPH and ground.ceph is None:
-            print(f"{name} is left out: no Ceph RGW could be started", file=sys.stderr)
-            continue
-        sizes = tree_sizes(load.tree)
-        print(f"{name} …", file=sys.stderr)
-        with _tree(ground.root, sizes) as tree:
+        load, sizes = SHIPLOADS[name], tree_sizes(SHIPLOADS[name].tree)
+        with ExitStack() as stack:
+            here, why_not = ground, _why_not(sizes)
+            if load.place == CEPH and not why_not:
+                ceph = stack.enter_context(ceph_bucket(ground.root / "ceph", load.tree))
+                here, why_not = ground._replace(ceph=ceph), "" if ceph else "no Ceph is installed"
+            if why_not:
+                print(f"{name} is left out: {why_not}", file=sys.stderr)
+                continue
+            print(f"{name} …", file=sys.stderr)
+            tree = stack.enter_context(_tree(ground.root, sizes))
             able = [each for each in taking_turns if each.name in load.programs]
-            found = compared(_costs(load, ground, tree, sizes, able, given.rounds))
+            found = compared(_costs(load, here, tree, sizes, able, given.rounds))
         yield Row(
             name=name,
             title=load.title,
@@ -128,6 +130,15 @@ def _rows(given: argparse.Namespace, ground: Ground, taking_turns: list[Sender])
             programs=found,
             verdicts=verdicts(found, load.wanted, PEAK_MIB),
         )
+
+
+def _why_not(sizes: dict[str, int]) -> str:
+    """What lacks for a tree and what is sent of it, both in memory; ``""`` if nothing does."""
+    wanted = 2 * sum(sizes.values()) + 3 * GIB // 2
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < wanted:
+            return f"it wants {wanted / GIB:.1f} GiB of memory, and this machine has less free"
+    return ""
 
 
 @contextmanager
