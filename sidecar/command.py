@@ -45,9 +45,8 @@ def configure(flags: Flags, command: str) -> None:
     flags.add(
         "--workers",
         convert=whole_number,
-        default=16,
         metavar="N",
-        help="files that are sent at once",
+        help="files that are sent at once, if not up to 256 small and 16 others",
     )
     flags.add(
         "--grace",
@@ -160,19 +159,20 @@ def _opened(connection: "Connection", arguments: Namespace, context: Context) ->
     from lighterman.stores.limited import limited
     from lighterman.stores.opening import open_store
     from lighterman.transfer.limit import limiter_of
+    from sidecar.options import WORKERS
     from sidecar.service import PART_THREADS
 
     store = open_store(
         connection,
         context.environ,
         context.settings,
-        concurrency=arguments.workers + PART_THREADS,
+        concurrency=(arguments.workers or WORKERS) + PART_THREADS,
     )
     return limited(store, limiter_of(context.settings.bytes_per_second, context.clock))
 
 
 def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any:
-    from sidecar.options import Options
+    from sidecar.options import CONNECTIONS, WORKERS, Options
 
     state = os.path.realpath(arguments.state or os.path.join(root, STATE_DIRECTORY))
     if state == root:
@@ -199,7 +199,8 @@ def _options(arguments: Namespace, root: str, prefix: str, *, once: bool) -> Any
         deletes=arguments.deletes,
         live=tuple(arguments.live),
         exclude=tuple(arguments.exclude),
-        workers=arguments.workers,
+        workers=arguments.workers or WORKERS,
+        connections=arguments.workers or CONNECTIONS,
         **watching,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import threading
 from collections import deque
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from sidecar.states import RelPath, Synced
     from sidecar.upload import Uploader
 
-MOST_WIDTH: Final = 256
-"""Connections. As init's: what is beyond brings little (measured at 20 ms a request)."""
 MOST_HANDED: Final = 1024
 """Paths that the lane holds: enough that it never waits for the thread that decides."""
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -46,6 +45,7 @@ TURN_SECONDS: Final = 0.025
 """The longest wait while there is work: what was held back is looked at again."""
 IDLE_SECONDS: Final = 15.0
 """Connections that nobody needs are closed then; the server's name is looked up anew after that."""
+OTHER_DESCRIPTORS: Final = 128
 LOOK_SECONDS: Final = 1.0
 """How often stalled connections are looked for."""
 
@@ -62,13 +62,21 @@ def lane_to(
     pace: Pace,
     budget: Budget,
     tally: Tally,
+    most: int,
 ) -> Lane | None:
-    """A lane, where the store can be written to straight."""
+    """A lane of at most so many connections, where the store can be written to straight."""
     straight = store.straight()
     if straight is None:
         return None
     ground = Ground(root, prefix, journal, straight, uploader.may_be_there)
-    return Lane(ground, loop, clock=clock, pace=pace, budget=budget, tally=tally)
+    most = min(most, _most_connections())
+    return Lane(ground, loop, clock=clock, pace=pace, budget=budget, tally=tally, most=most)
+
+
+def _most_connections() -> int:
+    """Half of the descriptors that this process may have, beside those that its threads and the watch need."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - OTHER_DESCRIPTORS) // 2)
 
 
 class Lane:
@@ -86,7 +94,7 @@ class Lane:
         pace: Pace,
         budget: Budget,
         tally: Tally,
-        most: int = MOST_WIDTH,
+        most: int,
     ) -> None:
         self._journal = ground.journal
         self._loop = loop

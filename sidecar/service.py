@@ -25,7 +25,7 @@ from sidecar.ending import Main, MainsEnd
 from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.journal import Journal
-from sidecar.lane import MOST_WIDTH, lane_to
+from sidecar.lane import lane_to
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
 from sidecar.rebuild import verify_listing
@@ -96,7 +96,7 @@ class Service:
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         self._attempts = Attempts(settings.retry_seconds, clock, tally, self._stop)
-        pace = pace or Pace(options.workers + PART_THREADS + MOST_WIDTH)
+        pace = pace or Pace(options.workers + PART_THREADS + options.connections)
         budget = budget or Budget(settings.memory_bytes)
         self._uploader = Uploader(
             store,
@@ -123,6 +123,7 @@ class Service:
             pace=pace,
             budget=budget,
             tally=tally,
+            most=options.connections,
         )
         self._dispatch = Dispatch(
             self._settle,
