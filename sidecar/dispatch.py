@@ -72,6 +72,8 @@ class Dispatch:
         """What the lane left to the pool; in flight all the same."""
         self._known: deque[RelPath] = deque()
         self._found: deque[RelPath] = deque()
+        self._found_flying: set[RelPath] = set()
+        """What a walk found while it was in flight: looked at once more when that ended."""
         self._temporary: deque[RelPath] = deque()
         self._markers: deque[RelPath] = deque()
         self._said: Counter[str] = Counter()
@@ -149,7 +151,9 @@ class Dispatch:
 
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
-        found = (path for path in self._found if path not in self._told_and_sent)
+        found = [
+            path for path in (*self._found, *self._found_flying) if path not in self._told_and_sent
+        ]
         waiting = [*self._settle.waiting(), *self._settle.flying(), *found, *self._temporary]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
@@ -203,7 +207,9 @@ class Dispatch:
             self._settle.found(path, now, at_rest=True)
         while not (ready := self._settle.take_ready(now, 1)) and self._found:
             path = self._found.popleft()
-            if self._final_since is not None and self._names.is_temporary(path):
+            if self._settle.is_flying(path):
+                self._found_flying.add(path)
+            elif self._final_since is not None and self._names.is_temporary(path):
                 self._temporary.append(path)
             else:
                 self._settle.found(path, now, at_rest=True)
@@ -232,6 +238,9 @@ class Dispatch:
 
     def _landed(self, path: RelPath, end: Done[Outcome] | Failed, began: float) -> None:
         now = self._clock.monotonic()
+        if path in self._found_flying:
+            self._found_flying.discard(path)
+            self._found.append(path)
         if isinstance(end, Failed):
             self._landed_badly(path, end.error, now)
             return

@@ -183,6 +183,11 @@ class Settle:
                 if not entry.in_flight:
                     yield join(directory, name)
 
+    def is_flying(self, path: RelPath) -> bool:
+        """Whether it is in flight."""
+        entry = self._find(path)
+        return entry is not None and entry.in_flight
+
     def flying(self) -> Iterator[RelPath]:
         """Every path that is in flight."""
         for directory, entries in self._directories.items():
