@@ -5,7 +5,7 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers screenshots bench bench-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers screenshots bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -32,7 +32,7 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m mypy tests/typing
-	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py benchmarks/killed.py
+	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/send.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py benchmarks/killed.py
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .
@@ -62,6 +62,12 @@ bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light l
 
 bench-report: .venv/dev ## the last run's tables and plot into docs/performance.md
 	.venv/bin/python benchmarks/report.py
+
+bench-send: .venv/bench ## sync beside s5cmd and rclone (Debian: nginx-light libnginx-mod-http-lua; ceph-… for one row); BENCH='--rows small'
+	.venv/bin/python benchmarks/send.py $(BENCH)
+
+bench-send-report: .venv/dev ## the last such run's tables and plot into docs/performance.md
+	.venv/bin/python benchmarks/report.py send
 
 bench-start: .venv/dev ## the cold start, beside the AWS CLI
 	.venv/bin/python benchmarks/cold_start.py

@@ -36,16 +36,16 @@ OUT: Final = REPOSITORY / "build" / "bench"
 def main() -> None:
     given = _options().parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     given.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        root = stack.enter_context(_emptied_at_end(given.shm))
+        root = stack.enter_context(emptied_at_end(given.shm))
         # What a place holds is public, and nginx gives up root.
         root.chmod(0o755)
         places = {}
         for name in given.places:
             parent = {"tmpfs": root, "disk": given.disk or given.out}[name]
-            places[name] = stack.enter_context(_emptied_at_end(parent)) / "fetched"
+            places[name] = stack.enter_context(emptied_at_end(parent)) / "fetched"
         _check_space(given, root)
         if given.profile:
             _profile(given, root)
@@ -71,7 +71,7 @@ def main() -> None:
         print(part(result), end="\n\n")
 
 
-def _stop(*_: object) -> None:
+def stop(*_: object) -> None:
     """Leave by all the blocks that tidy up, undisturbed by a second signal."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -80,30 +80,30 @@ def _stop(*_: object) -> None:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rows", type=_some(WORKLOADS), default=list(WORKLOADS), metavar="A,B,…",
+    options.add_argument("--rows", type=some(WORKLOADS), default=list(WORKLOADS), metavar="A,B,…",
                          help=f"of {', '.join(WORKLOADS)}; late: 20 ms a request")  # fmt: skip
-    options.add_argument("--places", type=_some(PLACES), default=list(PLACES), metavar="A,B",
+    options.add_argument("--places", type=some(PLACES), default=list(PLACES), metavar="A,B",
                          help="of tmpfs, disk")  # fmt: skip
-    options.add_argument("--programs", type=_some(PROGRAMS), default=list(PROGRAMS), metavar="A,B,…",
+    options.add_argument("--programs", type=some(PROGRAMS), default=list(PROGRAMS), metavar="A,B,…",
                          help=f"of {', '.join(PROGRAMS)}")  # fmt: skip
-    options.add_argument("--rounds", type=_count, default=5, help="after one that isn't counted")
-    options.add_argument("--boto3-rounds", type=_count, default=3,
+    options.add_argument("--rounds", type=count, default=5, help="after one that isn't counted")
+    options.add_argument("--boto3-rounds", type=count, default=3,
                          help="at most so many for boto3, which takes minutes in a row")  # fmt: skip
-    options.add_argument("--lighterman", type=_checkout, default=REPOSITORY, metavar="CHECKOUT",
+    options.add_argument("--lighterman", type=checkout, default=REPOSITORY, metavar="CHECKOUT",
                          help="the checkout that is measured; default: this one")  # fmt: skip
-    options.add_argument("--before", type=_checkout, metavar="CHECKOUT",
+    options.add_argument("--before", type=checkout, metavar="CHECKOUT",
                          help="another one, which takes turns too, as 'before'")  # fmt: skip
     options.add_argument("--out", type=Path, default=OUT, help="default: build/bench")
-    options.add_argument("--disk", type=_directory, metavar="DIR",
+    options.add_argument("--disk", type=directory, metavar="DIR",
                          help="where 'disk' is; default: --out")  # fmt: skip
-    options.add_argument("--shm", type=_directory, default=Path("/dev/shm"), metavar="DIR",  # noqa: S108 - tmpfs, not /tmp
+    options.add_argument("--shm", type=directory, default=Path("/dev/shm"), metavar="DIR",  # noqa: S108 - tmpfs, not /tmp
                          help="a tmpfs, for the store and 'tmpfs'; default: /dev/shm")  # fmt: skip
     options.add_argument("--profile", action="store_true",
                          help="sample lighterman in each row with py-spy instead of measuring")  # fmt: skip
     return options
 
 
-def _some(names: Iterable[str]) -> Callable[[str], list[str]]:
+def some(names: Iterable[str]) -> Callable[[str], list[str]]:
     """An argument's type: some of these names, between commas, in this order."""
 
     def parsed(text: str) -> list[str]:
@@ -115,28 +115,32 @@ def _some(names: Iterable[str]) -> Callable[[str], list[str]]:
     return parsed
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """An argument's type: how many."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)
 
 
-def _checkout(text: str) -> Path:
+def checkout(text: str) -> Path:
+    """An argument's type: where a version of Lighterman is."""
     if not Path(text, "initializer", "__init__.py").exists():
         raise argparse.ArgumentTypeError(f"{text!r} is no checkout of Lighterman")
     return Path(text).resolve()
 
 
-def _directory(text: str) -> Path:
+def directory(text: str) -> Path:
+    """An argument's type: one that is there."""
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no directory")
     return Path(text).resolve()
 
 
 @contextmanager
-def _emptied_at_end(parent: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="lighterman-bench-", dir=parent) as directory:
-        yield Path(directory)
+def emptied_at_end(parent: Path) -> Iterator[Path]:
+    """A directory for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="lighterman-bench-", dir=parent) as made:
+        yield Path(made)
 
 
 def _check_space(given: argparse.Namespace, root: Path) -> None:

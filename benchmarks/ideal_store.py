@@ -91,7 +91,7 @@ def ideal_store(root: Path, log: Path | None = None) -> Iterator[Ideal]:
     Serve the buckets that are in ``root`` (see ``buckets.add_bucket``) for the length of the block. ``log`` gets a
     line for each answer: how many bytes of its body were sent, and what was asked for.
     """
-    quick, slow = _free_ports(2)
+    quick, slow = free_ports(2)
     servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
         port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
     )
@@ -115,7 +115,7 @@ def ideal_store(root: Path, log: Path | None = None) -> Iterator[Ideal]:
     process = subprocess.Popen(command, start_new_session=True)
     try:
         found = Ideal(f"http://127.0.0.1:{quick}", f"http://127.0.0.1:{slow}", root, process.pid)
-        _wait_until_ready(process, found)
+        wait_until_ready(process, found)
         yield found
     finally:
         process.terminate()
@@ -138,7 +138,7 @@ def nginx_version() -> str:
     return said.stderr.strip().rpartition("/")[2]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -146,7 +146,7 @@ def _free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
     for _ in range(_READY_TRIES):
         if process.poll() is not None:
             break

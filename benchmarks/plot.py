@@ -44,7 +44,7 @@ def axis_of(ratios: list[float]) -> Axis:
     return Axis(min([0.8, *ratios]) / 1.25, max([1.25, *ratios]) * 1.25)
 
 
-def svg(result: Result) -> str:
+def svg(result: Result, heading: str = "Wall time to fetch, lighterman = 1") -> str:
     """The picture, as the text of an SVG file."""
     places = list(dict.fromkeys(row.place for row in result.rows))
     names = list(dict.fromkeys(row.name for row in result.rows))
@@ -60,7 +60,7 @@ def svg(result: Result) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} role="img">',
         f"<title>Wall time of each program, lighterman = 1; {escape(result.date)}</title>",
         _style(len(peers)),
-        '<text class="head" x="0" y="16">Wall time to fetch, lighterman = 1</text>',
+        f'<text class="head" x="0" y="16">{escape(heading)}</text>',
         *_legend(peers),
         *_labels(result.rows, names),
     ]

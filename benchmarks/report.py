@@ -15,26 +15,31 @@ from figures import Result
 from programs import REPOSITORY
 
 PAGE: Final = REPOSITORY / "docs" / "performance.md"
-PLOT: Final = REPOSITORY / "docs" / "img" / "fetch.svg"
-FIGURES: Final = REPOSITORY / "docs" / "img" / "fetch.json"
-BEGIN: Final = "<!-- fetch: written by `make bench-report` from fetch.json -->"
-END: Final = "<!-- fetch: end -->"
+PICTURES: Final = REPOSITORY / "docs" / "img"
+HEADINGS: Final = {
+    "fetch": "Wall time to fetch, lighterman = 1",
+    "send": "Wall time to send, lighterman = 1",
+}
+"""By the name that a run's files, and its marks in the page, begin with."""
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("of", nargs="?", choices=HEADINGS, default="fetch")
     options.add_argument(
-        "figures", type=Path, nargs="?", default=REPOSITORY / "build" / "bench" / "fetch.json"
+        "figures", type=Path, nargs="?", help="default: build/bench/{fetch,send}.json"
     )
     given = options.parse_args()
-    if not given.figures.exists():
-        raise SystemExit(f"{given.figures} is not there: make bench")
-    result = read(given.figures)
-    PLOT.parent.mkdir(exist_ok=True)
-    PAGE.write_text(inserted(PAGE.read_text(), section(result)))
-    PLOT.write_text(plot.svg(result))
-    if given.figures.resolve() != FIGURES:
-        shutil.copyfile(given.figures, FIGURES)
+    of, figures = given.of, given.figures or REPOSITORY / "build" / "bench" / f"{given.of}.json"
+    if not figures.exists():
+        raise SystemExit(f"{figures} is not there: make bench, or make bench-send")
+    result = read(figures)
+    PICTURES.mkdir(exist_ok=True)
+    PAGE.write_text(inserted(PAGE.read_text(), section(result, of), of))
+    (PICTURES / f"{of}.svg").write_text(plot.svg(result, HEADINGS[of]))
+    kept = PICTURES / f"{of}.json"
+    if figures.resolve() != kept:
+        shutil.copyfile(figures, kept)
 
 
 def read(path: Path) -> Result:
@@ -45,12 +50,12 @@ def read(path: Path) -> Result:
         raise SystemExit(f"{path} is no result of make bench: {error}") from None
 
 
-def section(result: Result) -> str:
+def section(result: Result, of: str = "fetch") -> str:
     """What stands between the marks."""
     commands = "\n".join(f"{name + ':':12} {line}" for name, line in result.commands.items())
     return "\n\n".join(
         [
-            "![Wall time of each program beside lighterman's](img/fetch.svg)",
+            f"![Wall time of each program beside lighterman's](img/{of}.svg)",
             tables.facts(result),
             tables.medians(result),
             tables.ratios(result),
@@ -59,13 +64,20 @@ def section(result: Result) -> str:
     )
 
 
-def inserted(page: str, text: str) -> str:
+def marks(of: str) -> tuple[str, str]:
+    """Between what a section is."""
+    made = "make bench-report" if of == "fetch" else "make bench-send-report"
+    return f"<!-- {of}: written by `{made}` from {of}.json -->", f"<!-- {of}: end -->"
+
+
+def inserted(page: str, text: str, of: str = "fetch") -> str:
     """The page, with this text between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    begins, ends = marks(of)
+    before, begin, rest = page.partition(begins)
+    _, end, after = rest.partition(ends)
     if not begin or not end:
-        raise SystemExit(f"{PAGE} has no section between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+        raise SystemExit(f"{PAGE} has no section between {begins} and {ends}")
+    return f"{before}{begins}\n{text}\n{ends}{after}"
 
 
 if __name__ == "__main__":

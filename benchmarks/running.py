@@ -21,13 +21,18 @@ _BLOCK_BYTES: Final = 1 << 20
 
 def run(program: Program, fetch: Fetch, store: Ideal) -> Cost:
     """What it took; ends the benchmark if the program fails. The directory is left as the program left it."""
-    command = program.command(fetch)
+    environment = program.environment(fetch, store.root)
+    return measured(program.name, program.command(fetch), environment, store)
+
+
+def measured(name: str, command: list[str], environment: Mapping[str, str], store: Ideal) -> Cost:
+    """As ``run``, of any command."""
     output = store.root / "output"
     store_begun = store.cpu_seconds()
     # A session of its own, so that whatever happens here, all of it can be ended.
     launcher = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_LAUNCH), str(output), *command],
-        env=program.environment(fetch, store.root),
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -43,7 +48,7 @@ def run(program: Program, fetch: Fetch, store: Ideal) -> Cost:
     code, wall, cpu, peak_kib = said.split()
     if code != "0":
         ends = output.read_text(errors="replace")[-2000:]
-        raise SystemExit(f"{program.name} ended with {code}: {ends}")
+        raise SystemExit(f"{name} ended with {code}: {ends}")
     return Cost(
         wall_seconds=float(wall),
         cpu_seconds=float(cpu),

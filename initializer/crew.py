@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from initializer.growth import Growth
 from lighterman.clock import Clock
+from lighterman.transfer.growth import Growth
 
 Work: TypeAlias = Callable[[], None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from initializer.channel import Channel
     from initializer.plan import Fetch
     from lighterman.checksums import Sum
+    from lighterman.stores.channel import Channel
     from lighterman.stores.contract import Checksum
     from lighterman.stores.heads import Head
 

@@ -13,13 +13,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from initializer import place
-from initializer.channel import Channel, ConnectionFailedError
-from initializer.growth import Growth
 from initializer.incoming import Incoming
 from lighterman.checksums import MD5, algorithm_of, checksum, new_sum
 from lighterman.errors import LightermanError
 from lighterman.log import get_logger
+from lighterman.stores.channel import Channel, ConnectionFailedError
 from lighterman.stores.heads import END, MOST_HEAD_BYTES, parsed
+from lighterman.transfer.growth import Growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

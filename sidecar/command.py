@@ -74,9 +74,8 @@ def configure(flags: Flags, command: str) -> None:
     flags.add(
         "--workers",
         convert=whole_number,
-        default=16,
         metavar="N",
-        help="files that are sent at once",
+        help="files that are sent at once, if not up to 256 small and 16 others",
     )
     flags.add(
         "--grace",
@@ -216,6 +215,7 @@ def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, in
     from lighterman.stores.limited import limited
     from lighterman.stores.opening import open_store
     from lighterman.transfer.limit import limiter_of
+    from sidecar.options import WORKERS
     from sidecar.service import PART_THREADS
 
     limiter = limiter_of(context.settings.bytes_per_second, context.clock)
@@ -225,7 +225,7 @@ def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, in
             connection,
             context.environ,
             context.settings,
-            concurrency=sharing * (arguments.workers + PART_THREADS),
+            concurrency=sharing * ((arguments.workers or WORKERS) + PART_THREADS),
         )
         return limited(store, limiter)
 
@@ -235,7 +235,7 @@ def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, in
 def _options(
     arguments: Namespace, root: str, prefix: str, roots: "Sequence[str]", *, once: bool
 ) -> Any:
-    from sidecar.options import Options
+    from sidecar.options import CONNECTIONS, WORKERS, Options
     from sidecar.outputs import state_of
 
     said = state_of(arguments.state, roots, root)
@@ -267,7 +267,8 @@ def _options(
         drops_failed=getattr(arguments, "on_failure", UPLOAD) != UPLOAD,
         live=tuple(arguments.live),
         exclude=tuple(arguments.exclude),
-        workers=arguments.workers,
+        workers=arguments.workers or WORKERS,
+        connections=arguments.workers or CONNECTIONS,
         groups=tuple(arguments.group),
         group_done=arguments.group_done,
         marker=arguments.marker,

@@ -24,7 +24,9 @@ from lighterman.log import get_logger
 from lighterman.transfer.tally import Tally
 from sidecar.drain import BySize
 from sidecar.globs import Names
+from sidecar.lane import Lane
 from sidecar.loop import Done, Failed, Pool
+from sidecar.outgoing import Ended, Handed
 from sidecar.output import peek
 from sidecar.settle import Settle
 from sidecar.states import RelPath, key_of, marker_path, printable
@@ -56,7 +58,9 @@ class Dispatch:
         tally: Tally,
         ledger: Ledger,
         give_up_seconds: float,
+        lane: Lane | None = None,
     ) -> None:
+        """Small files go down the ``lane``, where there is one; what it leaves, and all others, to the pool."""
         self._settle = settle
         self._uploader = uploader
         self._pool = pool
@@ -70,6 +74,11 @@ class Dispatch:
         self._found: deque[tuple[RelPath, int]] = deque()
         self._last = BySize(names)
         """At the end: everything that waits."""
+        self._lane = lane
+        if lane is not None:
+            lane.start(self._lane_landed)
+        self._left: deque[RelPath] = deque()
+        """What the lane left to the pool; in flight all the same."""
         self._markers: deque[RelPath] = deque()
         self._marking: set[RelPath] = set()
         self._said: Counter[str] = Counter()
@@ -172,7 +181,18 @@ class Dispatch:
     def idle(self) -> bool:
         """Nothing under way, nothing waiting that isn't waiting for its time."""
         waiting = self._found or self._again or self._markers or len(self._last)
-        return not (self._pool.busy or waiting)
+        return not (self.busy or waiting)
+
+    @property
+    def under_way(self) -> int:
+        """How many of them are being sent, as far as that is known: the others wait for a thread."""
+        lane = self._lane.busy if self._lane else 0
+        return min(self._pool.busy, self._pool.threads) + lane
+
+    @property
+    def busy(self) -> int:
+        """How many files and markers are under way."""
+        return self._pool.busy + len(self._left) + (self._lane.busy if self._lane else 0)
 
     def queued(self) -> list[RelPath]:
         """What waits that the settling doesn't know: finds of a walk, and markers (as ``marker_path``)."""
@@ -189,21 +209,50 @@ class Dispatch:
 
     def next_due(self) -> float | None:
         """When ``pump`` has something to do of its own accord."""
-        return self._settle.next_due() if self._pool.free > 0 else None
+        return self._settle.next_due() if self._room > 0 else None
 
     # What goes out
 
     def pump(self) -> None:
-        """Keep the threads at work."""
+        """Keep the threads, and the lane, at work."""
         now = self._clock.monotonic()
-        while self._pool.free > 0:
+        while self._left and self._pool.free > 0:
+            self._send(self._left.popleft())
+        while self._markers and self._pool.free > 0:
+            self._send_marker(self._markers.popleft())
+        handed: list[Handed] = []
+        room, final, may_hand = self._room, self._final_since is not None, self._may_hand
+        while room > 0:
             path = self._next(now)
-            if path is not None:
-                self._send(path)
-            elif self._markers:
-                self._send_marker(self._markers.popleft())
+            if path is None:
+                break
+            room -= 1
+            is_usual = not (self._names.is_live(path) or self._settle.origin(path))
+            if may_hand and is_usual:
+                handed.append(Handed(path, final, self._keeps_whole, now))
             else:
-                return
+                self._send(path)
+        if handed and self._lane is not None:
+            self._lane.hand(handed)
+
+    @property
+    def _may_hand(self) -> bool:
+        return self._lane is not None and self._lane.may_send()
+
+    @property
+    def _room(self) -> int:
+        """How many paths may be taken now."""
+        if self._lane is None or not self._may_hand:
+            return self._pool.free
+        # What the lane leaves waits for the pool: no more of it than the pool takes at once.
+        return self._lane.free if len(self._left) <= self._pool.free else 0
+
+    def _lane_landed(self, ended: list[Ended]) -> None:
+        for handed, outcome in ended:
+            if outcome is None:
+                self._left.append(handed.path)
+            else:
+                self._landed(handed.path, Done(outcome), handed.since)
 
     def _next(self, now: float) -> RelPath | None:
         if self._final_since is not None:

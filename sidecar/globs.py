@@ -13,6 +13,7 @@ LIVE: Final = ("*.log", "*.jsonl", "events.out.tfevents.*")
 """Files that grow for hours; the contract's default of ``--live``."""
 STATE_DIRECTORY: Final = ".lighterman"
 """Where the journal lives, below the outputs path, unless ``--state`` says otherwise."""
+_OWN_START: Final = ".lighterman-"
 _OWN_FILE: Final = re.compile(r"\.lighterman-.*\.tmp", re.DOTALL)
 """Files that init is fetching, and the probe of the watch."""
 
@@ -42,7 +43,9 @@ class Names:
         if not directory:
             name = path.rpartition("/")[2]
             # What vouches for objects is written once they are there, never sent as a file among them.
-            if name == MANIFEST or path == self._marker or _OWN_FILE.fullmatch(name):
+            if name == MANIFEST or path == self._marker:
+                return True
+            if _OWN_START in path and _OWN_FILE.fullmatch(name):
                 return True
         return bool(self._exclude) and self._exclude.matches(path, directory=directory)
 

@@ -28,7 +28,6 @@ class Guarded:
         self._journal = journal
         self._makes_manifests = makes_manifests
         self._is_open = False
-        """No manifest stands, and none will: nobody has to be asked."""
         self._gate = Gate()
         self._turn = threading.Condition()
         self._withdrawing = threading.Lock()
@@ -37,6 +36,11 @@ class Guarded:
     def store(self) -> Store:
         """The guarded store, by the contract of stores."""
         return cast("Store", self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has to be asked: no manifest stands, and none will."""
+        return self._is_open
 
     def recall(self) -> None:
         """Before the first change: take over what the journal says that the bucket has."""

@@ -18,6 +18,8 @@ from sidecar.states import FileState, RelPath, Synced, join, split
 
 PAGE_ROWS = 1000
 """Rows of one page of ``rows``: the lock is free between pages, memory is for one."""
+ASKED_AT_ONCE = 250
+"""Names in one question: SQLite takes 999 variables, or 32,766 in its newer versions."""
 
 MOST_TWINS = 4
 """Hard links of one file are as good as each other."""
@@ -132,6 +134,36 @@ class Journal:
             (state.inode, state.device, state.size_bytes, state.mtime_ns, MOST_TWINS),
         )
         return [_synced(row) for row in rows]
+
+    def states_in(self, directory: RelPath) -> dict[str, tuple[int, ...]]:
+        """The synced state of everything right in a directory, by name; each equal to a ``FileState``."""
+        if not _is_utf8(directory):
+            return {}
+        rows = self._read(
+            "SELECT name, device, inode, size_bytes, mtime_ns, ctime_ns, mode FROM synced"
+            " WHERE directory = ?",
+            (directory,),
+        )
+        return {row[0]: row[1:] for row in rows}
+
+    def synced_of(self, paths: list[RelPath]) -> dict[RelPath, Synced]:
+        """What is synced of these paths, as far as anything is; a query for each directory of them."""
+        names: dict[RelPath, list[str]] = {}
+        for path in paths:
+            if _is_utf8(path):
+                directory, name = split(path)
+                names.setdefault(directory, []).append(name)
+        found = {}
+        for directory, its in names.items():
+            for at in range(0, len(its), ASKED_AT_ONCE):
+                asked = its[at : at + ASKED_AT_ONCE]
+                rows = self._read(
+                    f"SELECT name, {_SYNCED} FROM synced WHERE directory = ?"  # noqa: S608  # constants
+                    f" AND name IN ({','.join('?' * len(asked))})",
+                    (directory, *asked),
+                )
+                found.update({join(directory, row[0]): _synced(row[1:]) for row in rows})
+        return found
 
     def mark_synced(self, files: list[tuple[RelPath, Synced]]) -> None:
         """
@@ -334,6 +366,16 @@ class Journal:
             self._change("complete", sql, (directory, at_ns))
 
     # Against a listing
+
+    def listed_as(
+        self, directory: RelPath, first: str, last: str, most: int
+    ) -> list[tuple[str, Key, int, ETag]]:
+        """Name, key, size and ETag of what is synced right in a directory, from a name to another; at most so many."""
+        return self._read(
+            "SELECT name, key, size_bytes, etag FROM synced WHERE directory = ?"
+            " AND name BETWEEN ? AND ? ORDER BY name LIMIT ?",
+            (directory, first, last, most),
+        )
 
     def forget_unlisted(self, listing_file: str) -> list[RelPath]:
         """

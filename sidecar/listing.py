@@ -54,6 +54,13 @@ class Listing:
             self.close()
             raise
 
+    def has(self, key: Key) -> bool:
+        """Whether a key is listed and wasn't taken."""
+        with self._guard:
+            return bool(
+                self._database.execute("SELECT 1 FROM listed WHERE key = ?", (key,)).fetchone()
+            )
+
     def take(self, key: Key) -> Listed | None:
         """
         What is listed under a key, told once: whoever asked may overwrite the object, and the listing

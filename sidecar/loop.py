@@ -138,7 +138,8 @@ class Pool:
 
     def __init__(self, loop: Loop, threads: int) -> None:
         self._loop = loop
-        self._threads = threads
+        self.threads = threads
+        """How many there may be."""
         self._started = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._is_halted = False
@@ -148,7 +149,7 @@ class Pool:
     @property
     def free(self) -> int:
         """How many pieces it takes now: one for each thread, and one more that is ready to begin."""
-        return 2 * self._threads - self.busy
+        return 2 * self.threads - self.busy
 
     def submit(self, work: Callable[[], T], then: Callable[[Done[T] | Failed], object]) -> None:
         """``work()`` in one of the threads, then ``then`` with its end in the main thread."""
@@ -165,7 +166,7 @@ class Pool:
             self._loop.post(lambda: ended(end))
 
         self.busy += 1
-        if self._started < min(self._threads, self.busy):
+        if self._started < min(self.threads, self.busy):
             self._started += 1
             name = f"upload-{self._started}"
             self._loop.start_thread(name, self._serve, dismissal=lambda: self._queue.put(None))

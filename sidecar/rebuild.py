@@ -1,12 +1,17 @@
 """What is at the destination, compared with what the journal says or has lost."""
 
+from typing import Final
+
 from lighterman.errors import SourceChangedError
 from lighterman.manifest import NAME as MANIFEST
-from lighterman.stores.contract import ETag, Key, Store, Window
+from lighterman.stores.contract import ETag, Key, Listed, Store, Window
 from sidecar.journal import Journal
 from sidecar.listing import Listing
 from sidecar.parts import part_bytes_for
-from sidecar.states import RelPath, key_of
+from sidecar.states import RelPath, key_of, split
+
+MOST_UNLISTED: Final = 1000
+"""Rows between two listed ones that may be read before they are known to be missing."""
 
 
 class Adoption:
@@ -46,6 +51,10 @@ class Adoption:
             return None
         return listed.etag if is_equal else None
 
+    def lists(self, key: Key) -> bool:
+        """Whether an object of that key is listed that wasn't told of yet."""
+        return self._listing.has(key)
+
     def has(self, key: Key, etag: ETag, size_bytes: int) -> bool:
         """Whether the object is listed with this ETag and size. A yes is told once, as by ``equal``."""
         return self._listing.take_exact(key, etag, size_bytes)
@@ -60,13 +69,46 @@ class Adoption:
         self._listing.close()
 
 
+def is_all_listed(store: Store, prefix: str, journal: Journal) -> bool:
+    """
+    Whether everything in the journal was met in one listing, page by page, with its size and ETag. Where it says no,
+    it may only have been unable to tell so: a directory's marker, or another order than that of the keys.
+    """
+    start = f"{prefix}/" if prefix else ""
+    left, last = journal.count(), ""
+    for page in store.pages(start):
+        names: dict[str, dict[str, Listed]] = {}
+        for one in page:
+            if one.key <= last:
+                return False
+            last = one.key
+            directory, _, name = one.key[len(start) :].rpartition("/")
+            if not name:  # a marker is noted under the directory above it
+                directory, name = split(RelPath(one.key[len(start) :]))
+            names.setdefault(directory, {})[name] = one
+        for directory, its in names.items():
+            most = len(its) + MOST_UNLISTED
+            rows = journal.listed_as(RelPath(directory), min(its), max(its), most)
+            for name, key, size_bytes, etag in rows:
+                listed = its.get(name)
+                if listed is None or listed.key != key:
+                    return False
+                is_same = listed.size_bytes == size_bytes and listed.etag == etag
+                if not (is_same or name.endswith("/")):
+                    return False
+            left -= len(rows)
+    return left == 0
+
+
 def verify_listing(store: Store, prefix: str, journal: Journal) -> list[RelPath]:
     """
     The drain's last check: every journaled key is listed with the journal's size and ETag. Paths of
     those that aren't are returned, and forgotten by the journal, so that they are sent again.
 
-    Costs one listing, on disk beside the journal; memory for one page and the differing paths. A file
-    that is sent while the listing runs may be returned without need.
+    Costs one listing, and where that differs another, on disk beside the journal; memory for one page and the
+    differing paths. A file that is sent while the listing runs may be returned without need.
     """
+    if is_all_listed(store, prefix, journal):
+        return []
     with Listing(store, prefix, journal.directory) as listing:
         return journal.forget_unlisted(listing.path)

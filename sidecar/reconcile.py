@@ -168,24 +168,35 @@ class Reconciler:
         began = self._clock.monotonic()
         waited_seconds = 0.0
         directories: set[RelPath] = set()
+        clean = 0
         for look in walk(self._root, self._names, self._journal, self._watch):
             if self._seeks_absent:
                 directories.add(look.directory)
                 walked.absent.update(look.absent)
-            full_at = self._clock.monotonic()
-            while not abandoned.is_set():
-                try:
-                    looks.put(look, timeout=1.0)
-                    break
-                except queue.Full:
-                    continue
             if abandoned.is_set():
                 return
-            self._loop.post(_nothing)
-            waited_seconds += self._clock.monotonic() - full_at
+            clean += look.clean
+            if look.is_quiet:  # a handover costs more than the look
+                continue
+            waited_seconds += self._hand_on(look._replace(clean=clean), looks, abandoned)
+            clean = 0
+        if clean:
+            waited_seconds += self._hand_on(Look(RelPath(""), [], clean), looks, abandoned)
         if self._seeks_absent:
             walked.absent.update(vanished(self._names, self._journal, directories))
         walked.seconds = self._clock.monotonic() - began - waited_seconds
+
+    def _hand_on(self, look: Look, looks: "queue.Queue[Look]", abandoned: threading.Event) -> float:
+        """For how many seconds there was no room for it."""
+        full_at = self._clock.monotonic()
+        while not abandoned.is_set():
+            try:
+                looks.put(look, timeout=1.0)
+                break
+            except queue.Full:
+                continue
+        self._loop.post(_nothing)
+        return self._clock.monotonic() - full_at
 
     # In the main thread
 

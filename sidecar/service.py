@@ -26,6 +26,7 @@ from sidecar.events import Events
 from sidecar.globs import STATE_DIRECTORY, Names
 from sidecar.guarded import Guarded
 from sidecar.journal import Journal
+from sidecar.lane import lane_to
 from sidecar.leases import Leases
 from sidecar.loop import Done, Failed, Loop, Pool
 from sidecar.options import Options
@@ -106,12 +107,13 @@ class Service:
             hidden_directories=_hidden(options),
             marker=options.marker,
         )
-        pace = pace or Pace(options.workers + PART_THREADS)
+        pace = pace or Pace(options.workers + PART_THREADS + options.connections)
         self._names = names
         self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
         ledger = Ledger(tally, clock)
         self._attempts = Attempts(settings.retry_seconds, clock, ledger, self._stop)
         leases = Leases(options.root)
+        budget = budget or Budget(settings.memory_bytes)
         self._uploader = Uploader(
             store,
             options.prefix,
@@ -121,13 +123,29 @@ class Service:
             clock=clock,
             attempts=self._attempts,
             pace=pace,
-            budget=budget or Budget(settings.memory_bytes),
+            budget=budget,
             tally=tally,
             part_threads=PART_THREADS,
             fails_on_conflict=options.on_conflict == "fail",
             leases=leases,
         )
         self._pool = Pool(loop, options.workers)
+        self._lane = lane_to(
+            store,
+            self._uploader,
+            journal,
+            loop,
+            root=options.root,
+            prefix=options.prefix,
+            clock=clock,
+            pace=pace,
+            budget=budget,
+            tally=tally,
+            leases=leases,
+            # What is unusual about a write, the threads know.
+            may_send=lambda: guarded.is_open and options.on_conflict == "overwrite",
+            most=options.connections,
+        )
         self._dispatch = Dispatch(
             self._settle,
             self._uploader,
@@ -139,6 +157,7 @@ class Service:
             tally=tally,
             ledger=ledger,
             give_up_seconds=settings.retry_seconds,
+            lane=self._lane,
         )
         self._events = (
             None
@@ -247,12 +266,14 @@ class Service:
     @property
     def is_stuck(self) -> bool:
         """Whether threads are still at work, for whom nobody should wait."""
-        return bool(self._pool.busy or self._in_background)
+        is_lane_stuck = self._lane is not None and self._lane.is_stuck
+        return bool(self._pool.busy or self._in_background or is_lane_stuck)
 
     def close(self) -> None:
         """Let go of the watches and of what waits for another attempt."""
-        self._stop.set()
-        self._pool.halt()
+        self._halt()
+        if self._lane is not None:
+            self._lane.close()
         self._reconciler.abandon()
         if self._events:
             self._events.close()
@@ -453,16 +474,20 @@ class Service:
 
     def _drop(self) -> None:
         """Nothing more is begun. What is under way may still arrive, whole."""
-        self._stop.set()
-        self._pool.halt()
+        self._halt()
         get_logger().warning(
             "sidecar.dropped", path=self._options.root, known=len(self._dispatch.missing())
         )
         self._phase = _Phase.OVER
 
-    def _out_of_time(self) -> LightermanError:
+    def _halt(self) -> None:
         self._stop.set()
         self._pool.halt()
+        if self._lane is not None:
+            self._lane.halt()
+
+    def _out_of_time(self) -> LightermanError:
+        self._halt()
         is_main_running = self._end.is_main_running
         if self._end.main:
             self._end.main.kill()

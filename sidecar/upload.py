@@ -180,6 +180,10 @@ class Uploader:
             adoption.close()
         return adoption.count
 
+    def may_be_there(self, key: Key) -> bool:
+        """Whether ``adopt`` found an object of that key, with which the file is to be compared."""
+        return self._adoption is not None and self._adoption.lists(key)
+
     def close(self) -> None:
         """Let go of what ``adopt`` listed. The store and the journal are the caller's."""
         if self._adoption is not None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from sidecar.globs import Names
 from sidecar.journal import Journal
-from sidecar.states import FileState, RelPath, Synced, join, marker_path
+from sidecar.states import FileState, RelPath, join, marker_path
 
 LOOK_FILES: Final = 500
 """A look is handed on when it has so many dirty files: a walk's memory is bounded by it."""
@@ -53,6 +53,11 @@ class Look(NamedTuple):
     """Paths that the journal has and the directory lacks."""
     unreadable: str = ""
     """Why the directory can't be read."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it has nothing to tell but how many files are as the journal has them."""
+        return not (self.dirty or self.is_empty or self.skipped or self.absent or self.unreadable)
 
 
 class _Pending(NamedTuple):
@@ -114,7 +119,9 @@ def vanished(names: Names, journal: Journal, walked: set[RelPath]) -> Iterator[R
 class _Sight:
     """What was seen of one directory so far."""
 
-    def __init__(self, root: str, names: Names, here: _Pending, synced: dict[str, Synced]) -> None:
+    def __init__(
+        self, root: str, names: Names, here: _Pending, synced: dict[str, tuple[int, ...]]
+    ) -> None:
         self._root = root
         self._names = names
         self._here = here
@@ -156,8 +163,7 @@ class _Sight:
 
     def _see_file(self, path: RelPath, name: str, status: os.stat_result) -> Look | None:
         state = FileState.of(status)
-        synced = self._synced.get(name)
-        if synced is not None and synced.state == state:
+        if self._synced.get(name) == state:
             self._clean += 1
             return None
         return self._note(Dirty(path, state, status.st_uid))
@@ -196,7 +202,7 @@ def _look(
     except OSError as error:
         yield Look(directory, [], unreadable=error.strerror or str(error))
         return
-    sight = _Sight(root, names, here, journal.synced_in(directory))
+    sight = _Sight(root, names, here, journal.states_in(directory))
     with entries:
         for entry in entries:
             look = sight.see(entry)

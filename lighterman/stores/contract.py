@@ -178,7 +178,7 @@ class Store(Protocol):
         ...
 
     def straight(self) -> "Straight | None":
-        """How to read over connections of one's own; ``None`` where only ``read_into`` knows how."""
+        """How to read and write over connections of one's own; ``None`` where only this store's calls know how."""
         ...
 
     def write(

@@ -1,5 +1,5 @@
 """
-Straight reads: a GET as its bytes, over connections that the caller holds. obstore takes eight thread switches
+Straight requests: a GET or a PUT as its bytes, over connections that the caller holds. obstore takes eight thread switches
 for each small file, and copies each byte twice more; a loop over many sockets, or a thread with one, doesn't.
 An answer whose end isn't told beforehand isn't taken here: whoever gets one asks again in the store's own way.
 """
@@ -27,7 +27,7 @@ class Range(NamedTuple):
 
 
 class Straight(Protocol):
-    """Reads of one store, for who holds the connections."""
+    """Requests to one store, for who holds the connections."""
 
     way: "Way"
 
@@ -36,6 +36,17 @@ class Straight(Protocol):
         A GET of the object, or of a part, pinned to ``etag``, logged in for now; ``None`` for one that can't
         go this way. ``CredentialsError`` where there is no login to be had.
         """
+        ...
+
+    def put(self, key: Key, size_bytes: int, attributes: Attributes) -> bytes | None:
+        """
+        The head of a PUT that makes, or replaces, the whole object, as the store's ``write`` does; so many bytes are to follow it.
+        ``None`` for one that can't go this way. ``CredentialsError`` where there is no login to be had.
+        """
+        ...
+
+    def etag(self, head: Head) -> ETag | None:
+        """The ETag of the object that a PUT made; ``None`` where the answer has none."""
         ...
 
     def attributes(self, head: Head) -> Attributes:

@@ -3,15 +3,13 @@ Ranges by straight reads, one thread and one connection for each: received in pi
 there for, each copied twice (out of the socket, into the file) and summed up while it is at hand.
 """
 
-import contextlib
-import os
 import socket
-from collections import deque
 from typing import Final, NamedTuple
 
 from lighterman.stores.contract import Attributes, Digest, ETag, Key, Window
 from lighterman.stores.failures import Place, broken, require_same
-from lighterman.stores.heads import END, MOST_HEAD_BYTES, Head, parsed
+from lighterman.stores.heads import Head
+from lighterman.stores.kept import Kept, head_of, said
 from lighterman.stores.objects import cut_short
 from lighterman.stores.straight import Range, Straight, dropped
 from lighterman.stores.windows import write_at
@@ -20,8 +18,6 @@ PIECE_BYTES: Final = 1024 * 1024
 """Received at once. Smaller pieces cost more switches, larger ones leave the processor's cache."""
 ATTEMPTS: Final = 2
 """At one request, at once: whoever calls owns what comes after."""
-_FIRST_BYTES: Final = 64 * 1024
-_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
 _TLS_PIECE_BYTES: Final = 256 * 1024
 
 
@@ -31,8 +27,7 @@ class StraightReads:
     def __init__(self, straight: Straight, place: Place) -> None:
         self._straight = straight
         self._place = place
-        self._idle: deque[socket.socket] = deque()
-        self._process = os.getpid()
+        self._kept = Kept(straight.way, place)
         self._is_plain = straight.way.tls is None
 
     def read_into(
@@ -72,27 +67,23 @@ class StraightReads:
                 return _Came(self._straight.attributes(head), size_bytes, is_stalled)
             if head.status < 300:
                 return None
-            raise self._straight.refusal(head, self._said(connection, head, first), key)
+            raise self._straight.refusal(head, said(connection, head, first), key)
         finally:
-            if is_kept:
-                self._idle.append(connection)
-            else:
-                dropped(connection)
+            self._kept.give_back(connection, is_usable=is_kept)
 
     def close(self) -> None:
         """Let go of the connections that no read holds."""
-        while self._idle:
-            dropped(self._idle.pop())
+        self._kept.close()
 
     def _asked(self, request: bytes, key: Key) -> tuple[socket.socket, Head, bytes] | None:
         attempt = 0
         while True:
-            connection, is_new = self._connection(key)
+            connection, is_new = self._kept.take(key)
             # One that was let go while nobody used it is no attempt.
             attempt += is_new
             try:
                 connection.sendall(request)
-                answer = _head_of(connection)
+                answer = head_of(connection)
             except (BlockingIOError, TimeoutError) as error:
                 dropped(connection)
                 raise broken(self._place, "timed out", key) from error
@@ -105,30 +96,6 @@ class StraightReads:
                     return connection, *answer
                 dropped(connection)
                 return None
-
-    def _connection(self, key: Key) -> tuple[socket.socket, bool]:
-        """One to ask through, and whether it is new."""
-        if self._process != os.getpid():  # a fork shares its parent's connections
-            self._process = os.getpid()
-            self.close()
-        with contextlib.suppress(IndexError):
-            return self._idle.pop(), False
-        try:
-            return self._straight.way.connected(), True
-        except OSError as error:
-            raise broken(self._place, str(error), key) from error
-
-    def _said(self, connection: socket.socket, head: Head, first: bytes) -> bytes:
-        """What a refusal says, as far as it comes."""
-        said = first
-        most = head.length_bytes if head.length_bytes >= 0 else MOST_HEAD_BYTES
-        with contextlib.suppress(OSError):
-            while len(said) < min(most, MOST_HEAD_BYTES) and not said.endswith(_LAST_CHUNK):
-                more = connection.recv(_FIRST_BYTES)
-                if not more:
-                    break
-                said += more
-        return said
 
     def _receive(
         self, connection: socket.socket, first: bytes, window: Window, digest: Digest | None
@@ -166,20 +133,6 @@ def _is_whole(head: Head, window: Window, at: int) -> bool:
     if head.status == 206:
         return head.field(b"content-range").startswith(f"bytes {at}-")
     return head.status == 200 and at == 0
-
-
-def _head_of(connection: socket.socket) -> tuple[Head, bytes] | None:
-    """The head, and what of the body came with it; ``None`` for one that isn't taken here. ``OSError``."""
-    received = b""
-    while (end := received.find(END)) < 0:
-        more = connection.recv(_FIRST_BYTES)
-        if not more:
-            raise ConnectionResetError("closed before it answered")
-        received += more
-        if len(received) > MOST_HEAD_BYTES:
-            return None
-    head = parsed(received[: end + len(END)])
-    return (head, received[end + len(END) :]) if head is not None else None
 
 
 def _piece(connection: socket.socket, size_bytes: int, *, is_plain: bool) -> bytes | memoryview:

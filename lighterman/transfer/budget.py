@@ -40,3 +40,18 @@ class Budget:
             with self._changed:
                 self._free_bytes += size_bytes
                 self._changed.notify_all()
+
+    def take_now(self, size_bytes: int) -> bool:
+        """Take so much if it is free and nobody waits, until ``give_back`` of the same; false if not."""
+        size_bytes = min(max(0, size_bytes), self.limit_bytes)
+        with self._changed:
+            if self._queue or self._free_bytes < size_bytes:
+                return False
+            self._free_bytes -= size_bytes
+            return True
+
+    def give_back(self, size_bytes: int) -> None:
+        """What ``take_now`` took."""
+        with self._changed:
+            self._free_bytes += min(max(0, size_bytes), self.limit_bytes)
+            self._changed.notify_all()

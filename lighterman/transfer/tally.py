@@ -82,9 +82,9 @@ class Tally:
         """So many bytes more (or less) are under way."""
         self._add(arriving=size_bytes)
 
-    def done(self) -> None:
-        """One file is at its place."""
-        self._add(files=1)
+    def done(self, files: int = 1) -> None:
+        """Files are at their place."""
+        self._add(files=files)
 
     def skip(self, files: int = 1) -> None:
         """Files that were there already."""

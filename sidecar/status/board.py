@@ -69,7 +69,7 @@ class Board:
         self._flushes.pump(
             now, is_starting=phase == "starting", is_ending=phase not in QUIET_PHASES
         )
-        is_sending = self._parts.pool.busy > 0
+        is_sending = self._parts.dispatch.busy > 0
         if is_sending != self._is_sending:
             self._observe(now)
             self._is_sending = is_sending

@@ -91,7 +91,7 @@ def describe(parts: Parts, seen: Seen, now: float) -> OutputsFacts:
         skipped_files=totals.skipped,
         synced_files=seen.synced_files,
         retries=totals.retries,
-        uploads_in_flight=min(parts.pool.busy, parts.options.workers),
+        uploads_in_flight=parts.dispatch.under_way,
         bytes_per_second=_round(seen.rate.bytes_per_second),
         files_per_second=_round(seen.rate.files_per_second),
         grace_seconds=parts.options.grace_seconds,
@@ -119,7 +119,7 @@ def why_not_ready(parts: Parts, phase: str, now: float) -> str:
     """Empty if it is."""
     if parts.reconciler.last is None:
         return "the first reconcile isn't done"
-    is_trying = parts.dispatch.failed or parts.pool.busy or phase not in QUIET_PHASES
+    is_trying = parts.dispatch.failed or parts.dispatch.busy or phase not in QUIET_PHASES
     failing_seconds = parts.ledger.failing_seconds(now) if is_trying else 0.0
     if failing_seconds > PATIENCE_SECONDS:
         return f"nothing arrived for {failing_seconds:.0f} s, and attempts fail"

@@ -81,11 +81,14 @@ def test_every_ratio_is_on_the_axis(ratios):
     assert 1 in axis.ticks()
 
 
+BEGIN, END = report.marks("fetch")
+
+
 def test_a_section_is_put_between_its_marks():
     """What is around them stays; doing it again changes nothing."""
-    page = f"before\n\n{report.BEGIN}\nold\n{report.END}\n\nafter\n"
+    page = f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n"
     once = report.inserted(page, "new")
-    assert f"before\n\n{report.BEGIN}\nnew\n{report.END}\n\nafter\n" == once
+    assert f"before\n\n{BEGIN}\nnew\n{END}\n\nafter\n" == once
     assert once == report.inserted(once, "new")
 
 
@@ -103,9 +106,10 @@ def test_a_file_that_is_no_result_is_refused(tmp_path):
         report.read(file)
 
 
-def test_the_page_shows_the_figures_that_are_beside_it():
-    """Nothing in docs/performance.md's section, nor in the plot, was written by hand."""
-    measured = report.read(report.FIGURES)
+@pytest.mark.parametrize("of", report.HEADINGS)
+def test_the_page_shows_the_figures_that_are_beside_it(of):
+    """Nothing in docs/performance.md's sections, nor in the plots, was written by hand."""
+    measured = report.read(report.PICTURES / f"{of}.json")
     page = report.PAGE.read_text()
-    assert page == report.inserted(page, report.section(measured))
-    assert plot.svg(measured) == report.PLOT.read_text()
+    assert page == report.inserted(page, report.section(measured, of), of)
+    assert plot.svg(measured, report.HEADINGS[of]) == (report.PICTURES / f"{of}.svg").read_text()

@@ -10,22 +10,26 @@ from urllib.parse import quote
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lighterman.stores.keys import quoted
 from lighterman.stores.s3.login import Keys
-from lighterman.stores.s3.signing import Signer
+from lighterman.stores.s3.signing import UNSIGNED, Signer
 
 HOST = "bucket.s3.eu-west-1.amazonaws.com"
 words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20)
 
 
-def signed_by_botocore(path, keys, region, seconds, more, *, method="GET", query=""):
+def signed_by_botocore(
+    path, keys, region, seconds, more, *, method="GET", query="", signs_body=True
+):
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     url = f"http://{HOST}{path}" + (f"?{query}" if query else "")
     request = AWSRequest(method, url, headers=more)
+    request.context["client_config"] = Config(s3={"payload_signing_enabled": signs_body})
     with patch("botocore.auth.get_current_datetime", return_value=moment.replace(tzinfo=None)):
         S3SigV4Auth(Credentials(*keys), "s3", region).add_auth(request)
     return {name.lower(): value for name, value in request.headers.items()}
@@ -56,6 +60,34 @@ def test_the_signature_is_botocores(key, keys, region, seconds, more, method, as
     signer = Signer(HOST, region, keys, more)
     ours = signed_by_us(signer, path, seconds + 0.5, method=method, query=query)
     theirs = signed_by_botocore(path, keys, region, seconds, more, method=method, query=query)
+    assert ours["authorization"] == theirs["authorization"]
+    assert {name: theirs[name] for name in ours} == ours
+
+
+@given(
+    key=st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+    more=st.dictionaries(
+        st.sampled_from(["x-amz-acl", "x-amz-tagging", "x-amz-z"]), words | st.just("a%sb%")
+    ),
+    values=st.dictionaries(
+        st.sampled_from(
+            ["content-type", "x-amz-checksum-crc32", "x-amz-meta-mode", "x-amz-meta-mtime"]
+        ),
+        words | st.just("50%/%s"),
+    ),
+    token=st.none() | words,
+)
+def test_fields_that_a_request_brings_are_signed_as_botocore_does(key, more, values, token):
+    """Of a PUT whose body isn't signed, whichever fields it has."""
+    keys, path, seconds = Keys("id", "secret", token), f"/{quoted(key)}", 1_700_000_000
+    names = sorted(values)
+    signer = Signer(HOST, "us-east-1", keys, more, given=names, body=UNSIGNED)
+    given_values = tuple(values[name] for name in names)
+    ours = signed_by_us(signer, path, seconds, method="PUT", values=given_values)
+    headers = {**more, **values}
+    theirs = signed_by_botocore(
+        path, keys, "us-east-1", seconds, headers, method="PUT", signs_body=False
+    )
     assert ours["authorization"] == theirs["authorization"]
     assert {name: theirs[name] for name in ours} == ours
 

@@ -3,6 +3,7 @@
 fails at the first request, or never says that it went by another.
 """
 
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from lighterman.connections.model import Connection
@@ -60,9 +61,35 @@ _RETRIES: Final[dict[str, tuple[type, ...]]] = {
     "mode": _TEXT,
     "total_max_attempts": _WHOLE,
 }
+_WRITE_FIELDS: Final = {
+    "ACL": "x-amz-acl",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "StorageClass": "x-amz-storage-class",
+    "Tagging": "x-amz-tagging",
+}
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html; of any others botocore alone knows the form."""
 _SAID: Final = {bool: "true or false", int: "a whole number", str: "text", dict: "a mapping"}
 _STYLES: Final = ("path", "virtual", "auto")
 _CHECKSUMS: Final = ("when_supported", "when_required")
+
+
+def write_fields(kwargs: Mapping[str, object], storage_class: str | None) -> dict[str, str] | None:
+    """
+    Parameters of upload calls as the header fields of a PUT, or of the begin of an upload by parts; ``None`` where
+    one has no such form here.
+    """
+    given = {"StorageClass": storage_class, **kwargs} if storage_class else kwargs
+    fields = {}
+    for name, value in given.items():
+        field = _WRITE_FIELDS.get(name)
+        if field is None or not isinstance(value, str):
+            return None
+        # What is signed has no blanks in a row or at the ends.
+        if not (value.isascii() and value.isprintable()) or " ".join(value.split()) != value:
+            return None
+        fields[field] = value
+    return fields
 
 
 def check_config_kwargs(connection: Connection) -> None:

@@ -29,19 +29,23 @@ from lighterman.stores.contract import (
     Stat,
     Window,
 )
+from lighterman.stores.keys import fits_xml
 from lighterman.stores.objects import MOST_PUT_BYTES, Objects
-from lighterman.stores.s3 import copies, etags, lifecycle, listing, uploads
+from lighterman.stores.s3 import copies, etags, lifecycle, listing, thin_uploads, uploads
 from lighterman.stores.s3.client import Client
 from lighterman.stores.s3.configuration import S3Settings, configured, is_aws
 from lighterman.stores.s3.copies import Copier, Pinned
 from lighterman.stores.s3.failures import OtherRegionError
+from lighterman.stores.s3.kwargs import write_fields
 from lighterman.stores.s3.login import Login, login_of, region_of
 from lighterman.stores.s3.objects import S3Dialect
+from lighterman.stores.s3.signers import Access
 from lighterman.stores.s3.stats import named_region, stat
-from lighterman.stores.s3.straight import Access, straight
+from lighterman.stores.s3.straight import straight
 from lighterman.stores.s3.wire import Wire
 from lighterman.stores.straight import Straight
 from lighterman.stores.straight_reads import StraightReads
+from lighterman.stores.straight_writes import StraightWrites
 from lighterman.transfer.settings import TransferSettings
 
 T = TypeVar("T")
@@ -96,6 +100,10 @@ class _Engines:
         self.objects = Objects(S3Dialect(settings, login))
         way = straight(settings, lambda: Access(settings, login))
         self.reads = StraightReads(way, settings.place) if way is not None else None
+        self.parts = StraightWrites(way, settings.place) if way is not None else None
+        fields = write_fields(settings.write_kwargs, settings.storage_class)
+        is_plain = not (settings.client_kwargs or settings.config_kwargs)
+        self.write_fields = fields if is_plain else None
         self._lock = threading.Lock()
         self._client: Client | None = None
         if settings.client_kwargs or settings.config_kwargs:
@@ -111,6 +119,8 @@ class _Engines:
         self.wire.close()
         if self.reads is not None:
             self.reads.close()
+        if self.parts is not None:
+            self.parts.close()
         if self._client is not None:
             self._client.close()
 
@@ -258,12 +268,23 @@ class S3Store:
         only_if_absent: bool = False,  # noqa: ARG002  # said to finish
         replacing: ETag | None = None,  # noqa: ARG002  # said to finish
     ) -> str:
-        return self._with_login(lambda engines: uploads.begin(engines.client(), key, attributes))
+        def begin(engines: _Engines) -> str:
+            if engines.write_fields is None or not fits_xml(key):
+                return uploads.begin(engines.client(), key, attributes)
+            fields = engines.write_fields
+            return thin_uploads.begin(engines.wire, engines.settings, fields, key, attributes)
+
+        return self._with_login(begin)
 
     def send_part(self, key: Key, upload_id: str, number: int, window: Window) -> Part:
-        return self._with_login(
-            lambda engines: uploads.send_part(engines.client(), key, upload_id, number, window)
-        )
+        def send(engines: _Engines) -> Part:
+            if engines.parts is not None:
+                part = engines.parts.send_part(key, upload_id, number, window)
+                if part is not None:
+                    return part
+            return uploads.send_part(engines.client(), key, upload_id, number, window)
+
+        return self._with_login(send)
 
     def sent_parts(self, key: Key, upload_id: str) -> list[Part]:
         return self._with_login(
@@ -295,8 +316,8 @@ class S3Store:
     ) -> ETag:
         def finish(engines: _Engines) -> ETag:
             try:
-                made = uploads.finish(
-                    engines.client(),
+                made = self._finished(
+                    engines,
                     key,
                     upload_id,
                     parts,
@@ -312,6 +333,30 @@ class S3Store:
             return made or stat(engines.wire, engines.settings, key).etag
 
         return self._with_login(finish)
+
+    @staticmethod
+    def _finished(
+        engines: _Engines,
+        key: Key,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        only_if_absent: bool,
+        replacing: ETag | None,
+    ) -> ETag:
+        if engines.write_fields is None or replacing is not None:
+            return uploads.finish(
+                engines.client(),
+                key,
+                upload_id,
+                parts,
+                only_if_absent=only_if_absent,
+                replacing=replacing,
+            )
+        wire, settings = engines.wire, engines.settings
+        return thin_uploads.finish(
+            wire, settings, key, upload_id, parts, only_if_absent=only_if_absent
+        )
 
     def abandon(self, key: Key, upload_id: str) -> None:
         self._with_login(lambda engines: uploads.abandon(engines.client(), key, upload_id))

@@ -3,6 +3,7 @@ The thin call: one request, sent by urllib3. For listings (exact to the key),
 for what obstore can't ask, and for keys that it would change.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from lighterman.stores.s3 import attributes as metadata
 from lighterman.stores.s3 import failures
 from lighterman.stores.s3.configuration import S3Settings
 from lighterman.stores.s3.login import Login
-from lighterman.stores.s3.signing import Signer
+from lighterman.stores.s3.signing import NOTHING, Signer
 
 
 class Answer(NamedTuple):
@@ -45,10 +46,12 @@ class Wire:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         *,
+        body: bytes = b"",
         on_condition: type[LightermanError] = SourceChangedError,
     ) -> Answer:
-        """One request without a body, and its answer. The errors of ``failures``."""
-        with self._answered(method, key, query or {}, headers or {}, on_condition) as response:
+        """One request, with a body of a few kilobytes at most, and its answer. The errors of ``failures``."""
+        asked = self._answered(method, key, query or {}, headers or {}, on_condition, body)
+        with asked as response:
             body = self._http.read_all(response, key)
             return Answer(response.status, response.headers, body)
 
@@ -81,9 +84,10 @@ class Wire:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         on_condition: type[LightermanError],
+        sent: bytes = b"",
     ) -> Iterator[Any]:
-        url, signed = self._signed(method, key, query, headers)
-        response = self._http.send(method, url, signed, key=key)
+        url, signed = self._signed(method, key, query, headers, sent)
+        response = self._http.send(method, url, signed, key=key, body=lambda: sent)
         try:
             if response.status < 300:
                 yield response
@@ -97,7 +101,12 @@ class Wire:
         raise failures.explained(self._settings.place, failure, key, on_condition=on_condition)
 
     def _signed(
-        self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
     ) -> tuple[str, dict[str, str]]:
         pairs = sorted((quote(k, safe="-._~"), quote(v, safe="-._~")) for k, v in query.items())
         asked = "&".join(f"{name}={value}" for name, value in pairs)
@@ -111,7 +120,8 @@ class Wire:
         if keys is not None:
             _, _, host, path = url.split("/", 3)
             more = {name: value for name, value in plain.items() if name.startswith("x-amz-")}
-            signer = Signer(host, self._settings.region, keys, more)
+            digest = hashlib.sha256(body).hexdigest() if body else NOTHING
+            signer = Signer(host, self._settings.region, keys, more, body=digest)
             fields = signer.fields(f"/{path}", time.time(), method=method, query=asked)
             lines = (line.partition(": ") for line in fields.splitlines())
             plain |= {name: value for name, _, value in lines}

@@ -66,6 +66,17 @@ class Channel:
         if sent != len(request):
             raise ConnectionFailedError("the connection takes no whole request")
 
+    def send_some(self, data: memoryview) -> int:
+        """So many bytes went out; 0 when there is no room for any now. ``ConnectionFailedError``."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if self._tls is not None and _is_not_yet(error):
+                return 0
+            raise ConnectionFailedError(*error.args) from error
+
     def receive(self, buffer: memoryview) -> int:
         """
         So many bytes came into the buffer; 0 at the connection's end, -1 when there are none now.

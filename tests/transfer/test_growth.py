@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initializer.growth import LOOK_AGAIN_SECONDS, Growth
+from lighterman.transfer.growth import LOOK_AGAIN_SECONDS, Growth
 
 
 def run(growth, rate_of, seconds, *, waited=1.0, step=0.01):
