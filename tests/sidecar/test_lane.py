@@ -216,7 +216,8 @@ def test_files_are_sent_and_noted(quay):
     assert {f"to/{name}": b"0123456789" for name in names} | {"to/empty": b""} == quay.server.took
     for name in names:
         state = FileState.of((quay.root / name).stat())
-        assert Synced(state, Key(f"to/{name}"), ETag("an-etag")) == quay.journal.synced(name)
+        synced = Synced(state, Key(f"to/{name}"), ETag("an-etag"), crc32c="280c069e")
+        assert synced == quay.journal.synced(name)
     assert (4, 30) == (quay.tally.totals().files, quay.tally.totals().bytes)
     assert quay.is_all_given_back()
 
@@ -360,10 +361,37 @@ def test_a_young_state_waits(quay, monkeypatch):
     """A change within the kernel's clock tick would be invisible."""
     monkeypatch.setattr("sidecar.loading.REST_SECONDS", 1000.0)
     quay.make("a")
-    [outcome] = quay.send("a")
+    [outcome] = quay.send("a", final=False)
     assert Result.CHANGED == outcome.result
     assert 0 < outcome.retry_after_seconds <= 1000.0
     assert not quay.server.took
+
+
+def test_at_the_end_a_young_state_is_left_to_others(quay, monkeypatch):
+    """They wait for it: whoever comes back later has lost its turn to larger ones."""
+    monkeypatch.setattr("sidecar.loading.REST_SECONDS", 1000.0)
+    quay.make("a")
+    assert [None] == quay.send("a", final=True)
+
+
+def test_what_is_as_long_as_it_was_is_left_to_others(quay):
+    """They find out whether it is the same without sending it."""
+    quay.make("a")
+    assert [SENT] == quay.send("a")
+    quay.make("a", body=b"9876543210")
+    assert [None] == quay.send("a")
+    quay.make("a", body=b"longer than it was")
+    assert [SENT] == quay.send("a")
+
+
+def test_main_may_still_write_what_the_bucket_has(quay):
+    """No half of a file takes the place of a whole one; one that the bucket lacks is sent as it is."""
+    quay.make("a", "b")
+    assert [SENT] == quay.send("a")
+    quay.make("a", body=b"half of")
+    with open(quay.root / "a", "ab"), open(quay.root / "b", "ab"):
+        quay.lane.hand([Handed("a", True, True, 0.0), Handed("b", True, True, 0.0)])
+        assert [Outcome(Result.OPEN), SENT] == quay.outcomes("a", "b")
 
 
 @pytest.mark.parametrize(("final", "result"), [(False, Result.OPEN), (True, Result.SENT)])
