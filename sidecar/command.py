@@ -216,7 +216,7 @@ def _opener(arguments: Namespace, context: Context) -> "Callable[[Connection, in
     from lighterman.stores.opening import open_store
     from lighterman.transfer.limit import limiter_of
     from sidecar.options import WORKERS
-    from sidecar.service import PART_THREADS
+    from sidecar.rig import PART_THREADS
 
     limiter = limiter_of(context.settings.bytes_per_second, context.clock)
 

@@ -11,37 +11,23 @@ from enum import Enum, auto
 from typing import Final, TypeVar
 
 from lighterman.clock import Clock
-from lighterman.errors import DeadlineError, LightermanError, UntrustedDataError
+from lighterman.errors import DeadlineError, LightermanError
 from lighterman.log import get_logger
 from lighterman.stores.contract import Store
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
-from lighterman.transfer.retry import Attempts
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
-from sidecar.deletes import Deletes
-from sidecar.dispatch import Dispatch
 from sidecar.ending import Main, MainsEnd
-from sidecar.events import Events
-from sidecar.globs import STATE_DIRECTORY, Names
-from sidecar.guarded import Guarded
 from sidecar.journal import Journal
-from sidecar.lane import lane_to
-from sidecar.leases import Leases
-from sidecar.loop import Done, Failed, Loop, Pool
+from sidecar.loop import Done, Failed, Loop
 from sidecar.options import Options
-from sidecar.publishing import Publishing
 from sidecar.rebuild import verify_listing
-from sidecar.reconcile import Reconciler
-from sidecar.settle import Rules, Settle
+from sidecar.rig import Rig
 from sidecar.states import RelPath, key_of, printable
-from sidecar.status.board import Board
-from sidecar.status.described import Parts
-from sidecar.status.ledger import Ledger
-from sidecar.upload import Uploader
+from sidecar.verdicts import first_of, not_listed, too_late
 from sidecar.watched_process import WatchedProcess
 
-PART_THREADS: Final = 4
 MOST_LISTINGS: Final = 3
 """A store that still lacks what it took, so often listed, isn't one to trust."""
 MOST_NAMED: Final = 1000
@@ -92,125 +78,38 @@ class Service:
         are another's affair. ``pace``, ``budget`` and ``end`` are given where they are shared with others.
         """
         self._options = options
-        guarded = Guarded(store, journal, makes_manifests=bool(options.groups or options.marker))
-        self._store = store = guarded.store
         self._journal = journal
         self._loop = loop
         self._clock = clock
         self._tally = tally
         self._end = end or MainsEnd(options, clock, main, loop=loop, process=process)
         self._told = told
-        self._stop = threading.Event()
-        names = Names(
-            exclude=options.exclude,
-            live=options.live,
-            hidden_directories=_hidden(options),
-            marker=options.marker,
-        )
-        pace = pace or Pace(options.workers + PART_THREADS + options.connections)
-        self._names = names
-        self._settle = Settle(Rules(options.settle_seconds, options.max_delay_seconds), names)
-        ledger = Ledger(tally, clock)
-        self._attempts = Attempts(settings.retry_seconds, clock, ledger, self._stop)
-        leases = Leases(options.root)
-        budget = budget or Budget(settings.memory_bytes)
-        self._uploader = Uploader(
+        rig = Rig(
+            options,
             store,
-            options.prefix,
-            options.root,
             journal,
+            loop=loop,
             settings=settings,
             clock=clock,
-            attempts=self._attempts,
+            tally=tally,
+            device=device,
+            end=self._end,
             pace=pace,
             budget=budget,
-            tally=tally,
-            part_threads=PART_THREADS,
-            fails_on_conflict=options.on_conflict == "fail",
-            leases=leases,
         )
-        self._pool = Pool(loop, options.workers)
-        self._lane = lane_to(
-            store,
-            self._uploader,
-            journal,
-            loop,
-            root=options.root,
-            prefix=options.prefix,
-            clock=clock,
-            pace=pace,
-            budget=budget,
-            tally=tally,
-            leases=leases,
-            # What is unusual about a write, the threads know.
-            may_send=lambda: guarded.is_open and options.on_conflict == "overwrite",
-            most=options.connections,
-        )
-        self._dispatch = Dispatch(
-            self._settle,
-            self._uploader,
-            self._pool,
-            names=names,
-            root=options.root,
-            prefix=options.prefix,
-            clock=clock,
-            tally=tally,
-            ledger=ledger,
-            give_up_seconds=settings.retry_seconds,
-            lane=self._lane,
-        )
-        self._events = (
-            None
-            if options.once
-            else Events(loop, self._settle, options, names, journal, clock=clock, leases=leases)
-        )
-        self._reconciler = Reconciler(
-            loop,
-            self._dispatch,
-            root=options.root,
-            names=names,
-            journal=journal,
-            clock=clock,
-            tally=tally,
-            interval_seconds=options.reconcile_seconds,
-            seeks_absent=options.deletes == "mirror",
-            watch=self._events.watch if self._events else lambda _directory: None,
-            leases=leases,
-            unheard=self._events.unheard if self._events else None,
-        )
-        self._deletes = Deletes(
-            self._uploader, self._pool, self._attempts, root=options.root, device=device
-        )
-        self._publishing = Publishing(
-            options,
-            self._settle,
-            self._pool,
-            guarded=guarded,
-            journal=journal,
-            names=names,
-            clock=clock,
-            attempts=self._attempts,
-            pace=pace,
-            mark=self._uploader.mark_directory,
-        )
-        self._publishing.listen(self._dispatch, self._reconciler, self._events)
-        parts = Parts(
-            options,
-            store.connection,
-            self._settle,
-            self._dispatch,
-            self._pool,
-            self._reconciler,
-            self._events,
-            self._end,
-            journal,
-            ledger,
-            tally,
-            loop,
-            clock,
-            settings.bytes_per_second,
-        )
-        self.board = Board(parts)
+        self._store = rig.store
+        self._stop = rig.stop
+        self._settle = rig.settle
+        self._attempts = rig.attempts
+        self._uploader = rig.uploader
+        self._pool = rig.pool
+        self._lane = rig.lane
+        self._dispatch = rig.dispatch
+        self._events = rig.events
+        self._reconciler = rig.reconciler
+        self._deletes = rig.deletes
+        self._publishing = rig.publishing
+        self.board = rig.board
         """What is known of all this."""
         self._phase = _Phase.STARTING
         self._is_over = False
@@ -437,12 +336,7 @@ class Service:
         if missing and self._listings >= MOST_LISTINGS:
             for path in missing[:MOST_NAMED]:
                 self._name_missing(path, "not_listed", "the store took it and doesn't list it")
-            raise UntrustedDataError(
-                f"{len(missing)} outputs were taken by the store and are not in its listing as sent",
-                hint="another writer at the same prefix? give each its own --to",
-                connection=self._store.connection,
-                key=key_of(self._options.prefix, missing[0]),
-            )
+            raise not_listed(self._options, self._store.connection, missing)
         if missing:
             get_logger().warning("sidecar.listing_differs", files=len(missing))
             self._walk_again()
@@ -495,26 +389,17 @@ class Service:
         for path in missing[:MOST_NAMED]:
             self._name_missing(path, DeadlineError.kind, "not in the bucket when time was over")
         self._tally.close()
-        said = (
-            "a second signal said now"
-            if self._end.stop_now
-            else f"the grace of {self._options.grace_seconds:g} s was over"
-        )
-        if missing:
-            first = printable(missing[0])
-            what = f"{len(missing)} outputs not in the bucket yet ({first} …)"
-        elif self._phase is _Phase.PUBLISHING:
-            what = "the manifests not written"
-        else:
-            what = "the check against the listing not done"
-        if is_main_running:
-            what += ", and CMD has not ended"
-        more = " and the last walk not finished" if self._reconciler.is_walking else ""
-        return DeadlineError(
-            f"{said} with {what}{more}",
-            hint="another start with the same --state, or lighterman sync, finishes; "
-            "a longer --grace (and terminationGracePeriodSeconds) gives more time",
-            connection=self._store.connection,
+        is_publishing = self._phase is _Phase.PUBLISHING
+        return too_late(
+            self._options,
+            self._store.connection,
+            missing,
+            otherwise="the manifests not written"
+            if is_publishing
+            else "the check against the listing not done",
+            is_told_now=self._end.stop_now,
+            is_main_running=is_main_running,
+            is_walking=self._reconciler.is_walking,
         )
 
     def _name_missing(self, path: RelPath, kind: str, message: str) -> None:
@@ -524,13 +409,8 @@ class Service:
 
     def _raise_failures(self) -> None:
         failed = {**self._dispatch.failed, **self._deletes.failed, **self._publishing.failed}
-        if not failed:
-            return
-        first = next(iter(failed.values()))
-        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise type(first)(
-            first.message + others, hint=first.hint, connection=first.connection, key=first.key
-        ) from first
+        if failed:
+            raise first_of(failed) from next(iter(failed.values()))
 
     # Threads and time
 
@@ -560,12 +440,3 @@ class Service:
             times.append(end.look_at)
         when = min((time for time in times if time is not None), default=None)
         return None if when is None else max(0.0, when - self._clock.monotonic())
-
-
-def _hidden(options: Options) -> list[str]:
-    """Directories below the outputs that are Lighterman's own."""
-    hidden = [STATE_DIRECTORY]
-    below = options.root.rstrip("/") + "/"
-    if options.state.startswith(below):
-        hidden.append(options.state.removeprefix(below))
-    return hidden

@@ -13,7 +13,8 @@ from lighterman.transfer.pace import Pace
 from sidecar.ending import Main, MainsEnd
 from sidecar.loop import Loop
 from sidecar.opened import Opened
-from sidecar.service import PART_THREADS, Service
+from sidecar.rig import PART_THREADS
+from sidecar.service import Service
 
 
 class Several:
