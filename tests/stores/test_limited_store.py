@@ -48,9 +48,9 @@ class Told(VolumeStore):
         self._note(window)
         return super().read_into(key, window, at=at, etag=etag, digest=digest)
 
-    def write(self, key, window, attributes, *, only_if_absent=False):
+    def write(self, key, window, attributes, **conditions):
         self._note(window)
-        return super().write(key, window, attributes, only_if_absent=only_if_absent)
+        return super().write(key, window, attributes, **conditions)
 
     def send_part(self, key, upload_id, number, window):
         self._note(window)
