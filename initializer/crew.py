@@ -60,7 +60,13 @@ class Crew:
     """
 
     def __init__(
-        self, works: Works, most_workers: int, clock: Clock, stop: threading.Event
+        self,
+        works: Works,
+        most_workers: int,
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        most_supplied: int = MOST_SUPPLIED,
     ) -> None:
         self._works = works
         self._most_workers = min(MOST_WORKERS, most_workers)
@@ -73,7 +79,7 @@ class Crew:
         self._workers = 0
         self._hired = 0
         self._supplied = 0
-        self._supply_growth = Growth(FIRST_SUPPLIED, min(MOST_SUPPLIED, most_workers))
+        self._supply_growth = Growth(FIRST_SUPPLIED, min(most_supplied, most_workers))
         self._finished_works = 0
         self._rate_before = 0.0
         self._measured_since: float | None = None

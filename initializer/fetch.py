@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from initializer import place
-from initializer.crew import FIRST_SUPPLIED, Crew
+from initializer.crew import FIRST_SUPPLIED, MOST_SUPPLIED, Crew
 from initializer.lane import Reading
 from initializer.large import MOST_BEGINNINGS, RANGE_BYTES, LargeFile
 from initializer.line import Line
@@ -37,6 +37,8 @@ NOTE_SECONDS: Final = 0.1
 """How often the progress of large files is noted: what a killed run may have to fetch again."""
 SAVE_SECONDS: Final = 10.0
 """How often that reaches the disk: what may have to be fetched again after the machine failed."""
+
+LOST_SHARE: Final = 20
 
 FEW_WORKERS: Final = 1 + FIRST_SUPPLIED
 """Where the lane brings the small files, the other threads are for the large ones."""
@@ -95,7 +97,13 @@ class Fetcher:
         another start can go on with, which it can after every end with exit code 75.
         """
         line = Line(self, actions, workers)
-        crew = self._crew = line.crew = Crew(line, workers, self.clock, self._stop)
+        crew = self._crew = line.crew = Crew(
+            line,
+            workers,
+            self.clock,
+            self._stop,
+            most_supplied=most_ranges(self.tally.totals().planned_bytes),
+        )
         is_straight = any(source.store.straight() is not None for source in self._sources)
         have_ended = crew.run(self._tick, FEW_WORKERS if is_straight else files)
         self._note_placed()
@@ -332,6 +340,11 @@ class Fetcher:
             large.give_up(keep=keep_large)
         for temporary in list(self._temporaries):
             place.discard(temporary)
+
+
+def most_ranges(planned_bytes: int) -> int:
+    """How many ranges may be on their way at once: a kill loses what of them came, a twentieth of all at most."""
+    return max(FIRST_SUPPLIED, min(MOST_SUPPLIED, planned_bytes // (LOST_SHARE * RANGE_BYTES)))
 
 
 def _may_pass(error: BaseException) -> bool:

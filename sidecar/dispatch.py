@@ -203,8 +203,10 @@ class Dispatch:
     def missing(self) -> list[RelPath]:
         """What is known not to be in the bucket yet."""
         found = (*(path for path, _ in self._found), *self._last.finds(), *self._again)
-        waiting = [*self._settle.waiting(), *self._settle.flying()]
-        waiting += [path for path in found if path not in self._told_and_sent]
+        # What was sent since the walk found it is only looked at once more.
+        looked_at = (*self._settle.flying(), *found)
+        waiting = [*self._settle.waiting()]
+        waiting += [path for path in looked_at if path not in self._told_and_sent]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
     def next_due(self) -> float | None:
@@ -313,6 +315,8 @@ class Dispatch:
             self._landed_badly(path, end.error, now)
             return
         result, retry_after_seconds = end.value
+        if result in {Result.OPEN, Result.CHANGED}:
+            self._told_and_sent.discard(path)
         match result:
             case Result.OPEN if self._final_since is not None:
                 self._landed_badly(path, self._half_written(path), now)

@@ -10,7 +10,7 @@ import pytest
 from initializer.crew import Crew
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry
-from initializer.fetch import Fetcher
+from initializer.fetch import Fetcher, most_ranges
 from initializer.large import RANGE_BYTES, LargeFile
 from initializer.plan import Fetch
 from initializer.source import Source
@@ -304,3 +304,12 @@ def test_a_directory_that_cant_be_made_is_told(tmp_path, source):
         desk.fetch(MakeDirectory(f"{desk.root}/none/d/"))
     (tmp_path / "dest" / "there").mkdir()
     desk.fetch(MakeDirectory(f"{desk.root}/there/"))
+
+
+@pytest.mark.parametrize(
+    ("planned_bytes", "ranges"),
+    [(0, 4), (1 << 30, 6), (2 << 30, 12), (20 << 30, 64), (1 << 50, 64)],
+)
+def test_a_kill_loses_a_twentieth_at_most(planned_bytes, ranges):
+    """The bytes fetched again are under 10% of the total: what is on its way is bounded by it."""
+    assert most_ranges(planned_bytes) == ranges
