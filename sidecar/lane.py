@@ -6,7 +6,6 @@ the threads, which know what it means.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import select
@@ -112,7 +111,7 @@ class Lane:
         self._landed: Callable[[list[Ended]], object] | None = None
         self._thread: threading.Thread | None = None
         self._new: deque[Sequence[Handed]] = deque()
-        self._is_halted = False
+        self._is_halted = self._is_closed = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.epoll()
         self._poll.register(self._wake, select.EPOLLIN)
@@ -161,14 +160,20 @@ class Lane:
 
     def close(self) -> None:
         """``halt``, and wait a moment for its thread's end."""
+        if self._is_closed:
+            return
         self.halt()
         if self._thread is None:
             self._let_go()
         else:
             self._thread.join(LOOK_SECONDS)
+            if self._thread.is_alive():  # it still listens to what wakes it
+                return
+        self._is_closed = True
+        os.close(self._wake)
 
     def _rouse(self) -> None:
-        with contextlib.suppress(OSError):  # it ended, and is closed
+        if not self._is_closed:
             os.eventfd_write(self._wake, 1)
 
     # The lane's thread
@@ -312,4 +317,3 @@ class Lane:
             self._tally.planned(-1, -loaded.state.size_bytes)
         self._loader.close()
         self._poll.close()
-        os.close(self._wake)

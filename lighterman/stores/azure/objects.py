@@ -74,9 +74,9 @@ class AzureDialect:
         text = str(error)
         failure = failures.from_text(text)
         is_conflict = isinstance(error, obstore.exceptions.AlreadyExistsError)
-        if is_conflict and not (failure and failure.code):  # its word for every 409
-            failure = failures.Failure(412)
-        if isinstance(error, obstore.exceptions.PreconditionError):
+        # Its words for every 409, and for every 412.
+        is_conflict = is_conflict or isinstance(error, obstore.exceptions.PreconditionError)
+        if is_conflict and not (failure and failure.code):
             failure = failures.Failure(412)
         if failure is None:
             return failures.broken(self._settings.place, text, key)
