@@ -8,6 +8,7 @@ import threading
 from collections import deque
 
 import pytest
+from scripted import Scripted
 
 from initializer.fetch import Fetcher
 from initializer.lane import MOST_UNUSUAL, Lane, Reading
@@ -36,44 +37,21 @@ def usual(body=BODY, *fields, version="1.1", status="200 OK"):
     return ["\r\n".join(lines).encode() + body]
 
 
-class Script:
+class Script(Scripted):
     """
     A server that gives each request, by its path, the next of the answers told for it: a list of pieces that are
     sent one by one, ``None`` at its end closes the connection. Without any, the usual answer.
     """
 
     def __init__(self, tls=None):
-        self.tls = tls
         self.answers = {}
         self.asked = []
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self._listener.getsockname()[1]
-        self._open = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__(tls)
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection):
-        try:
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-        except OSError:
-            connection.close()
-            return
-        reader = connection.makefile("rb")
-        try:
+    def converse(self, connection):
+        self.connections += 1
+        with connection.makefile("rb") as reader:
             while line := reader.readline():
                 while reader.readline() not in (b"\r\n", b""):
                     pass
@@ -84,29 +62,13 @@ class Script:
                     if piece is None:
                         return
                     connection.sendall(piece)
-        except OSError:
-            return
-        finally:
-            reader.close()
-            connection.close()
-
-    def close(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        for thread in self._threads:
-            thread.join()
 
 
 class Plainly:
     """Straight reads without a login."""
 
     def __init__(self, port, tls=None):
-        self.way = Way("127.0.0.1", port, tls, 5.0, 0.2)
+        self.way = Way("127.0.0.1", port, tls, 5.0, 1.0)
         self.refuses = set()
 
     def request(self, key, _etag, _part=None):

@@ -20,6 +20,10 @@ from sidecar.upload import Result
 
 SENDING = {"write", "send_part", "begin"}
 LARGE_BYTES = 20 * MIB
+COPIES_PARTS = pytest.mark.parametrize(
+    "store", ["s3", pytest.param("rgw", marks=pytest.mark.ceph)], indirect=True
+)
+"""The others are never asked to."""
 
 
 def sent(outputs: Outputs) -> list[str]:
@@ -366,10 +370,9 @@ def test_a_log_whose_object_another_replaced_is_sent_whole(outputs, log):
     assert outputs.open_uploads() == []
 
 
+@COPIES_PARTS
 def test_a_log_is_sent_whole_where_parts_are_not_copied(outputs, log):
     """For others whole; what was begun is left nowhere."""
-    if not outputs.store.copies_parts:
-        pytest.skip("it is never asked")
     path = log(1000)
     outputs.store.before("copy_part", raising(CredentialsError("403")))
 
@@ -379,10 +382,9 @@ def test_a_log_is_sent_whole_where_parts_are_not_copied(outputs, log):
     assert outputs.open_uploads() == []
 
 
+@COPIES_PARTS
 def test_a_log_that_is_cut_while_its_tail_is_sent_is_no_object(outputs, log):
     """Nothing torn: the upload is dropped, and the file is sent as it is."""
-    if not outputs.store.copies_parts:
-        pytest.skip("it is never asked")
     path = log(1000)
     outputs.store.before("copy_part", lambda: os.truncate(outputs.root / path, 10))
 

@@ -1,13 +1,13 @@
 """The lane of small outputs, before a server that answers as it is told."""
 
 import os
-import socket
 import ssl
 import threading
 import time
 from collections import deque
 
 import pytest
+from scripted import Scripted
 
 from lighterman.clock import SystemClock
 from lighterman.errors import CannotWriteError, CredentialsError
@@ -40,46 +40,25 @@ def usual(status="200 OK", *fields, body=b""):
     return "\r\n".join(lines).encode() + body
 
 
-class Script:
+class Script(Scripted):
     """
     A server that takes PUTs, and answers each, by its path, with the next of the answers told for it: ``None``
     closes the connection instead. Without any, the usual answer. ``early``: before the body is read.
     """
 
     def __init__(self, tls=None):
-        self.tls = tls
         self.answers = {}
         self.early = {}
         self.took = {}
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self._listener.getsockname()[1]
-        self._open = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__(tls)
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection):
-        try:
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with connection, connection.makefile("rb") as reader:
-                if reader.peek(1):  # the look for the server's addresses asks nothing
-                    self.connections += 1
-                while self._answer_one(connection, reader):
-                    pass
-        except OSError:
-            return
+    def converse(self, connection):
+        with connection.makefile("rb") as reader:
+            if reader.peek(1):  # the look for the server's addresses asks nothing
+                self.connections += 1
+            while self._answer_one(connection, reader):
+                pass
 
     def _answer_one(self, connection, reader):
         line = reader.readline()
@@ -102,23 +81,12 @@ class Script:
         connection.sendall(answer)
         return b"close" not in answer
 
-    def close(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        for thread in self._threads:
-            thread.join()
-
 
 class Plainly:
     """Straight writes without a login."""
 
     def __init__(self, port, tls=None):
-        self.way = Way("127.0.0.1", port, tls, 5.0, 0.2)
+        self.way = Way("127.0.0.1", port, tls, 5.0, 1.0)
         self.refuses = set()
 
     def put(self, key, size_bytes, _attributes):
