@@ -24,6 +24,11 @@ LATENCY_MILLISECONDS: Final = 20
 _READY_TRIES: Final = 200
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
+MODULES: Final = "\n".join(
+    f"load_module /usr/lib/nginx/modules/{name}.so;"
+    for name in ("ndk_http_module", "ngx_http_lua_module")
+)
+
 # `keepalive_requests`: its default of 1,000 would make clients connect again in mid-row. The backlog takes all of
 # a client's first connections at once. `tcp_nopush` puts an answer's head and its bytes into one packet.
 _CONFIGURATION = """
@@ -92,30 +97,36 @@ def ideal_store(root: Path, log: Path | None = None) -> Iterator[Ideal]:
     line for each answer: how many bytes of its body were sent, and what was asked for.
     """
     quick, slow = free_ports(2)
-    servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
+    configuration = _CONFIGURATION.format(
+        root=root,
+        log="off" if log is None else f"{log} sent",
+        here=Path(__file__).parent,
+        modified=MODIFIED,
+        modules=MODULES,
+        servers=two_servers(_SERVER, root, quick, slow),
+    )
+    with nginx(root, configuration, quick, slow) as found:
+        yield found
+
+
+def two_servers(server: str, root: Path, quick: int, slow: int) -> str:
+    """Of one server's configuration: one that answers at once, and one that waits before."""
+    return server.format(port=quick, root=root, wait_seconds=0) + server.format(
         port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
     )
-    modules = "\n".join(
-        f"load_module /usr/lib/nginx/modules/{name}.so;"
-        for name in ("ndk_http_module", "ngx_http_lua_module")
-    )
+
+
+@contextmanager
+def nginx(root: Path, configuration: str, quick: int, slow: int) -> Iterator[Ideal]:
+    """Nginx with that configuration, and its logs in ``root``, for the length of the block."""
     file = root / "nginx.conf"
-    file.write_text(
-        _CONFIGURATION.format(
-            root=root,
-            log="off" if log is None else f"{log} sent",
-            here=Path(__file__).parent,
-            modified=MODIFIED,
-            modules=modules,
-            servers=servers,
-        )
-    )
+    file.write_text(configuration)
     command = [nginx_program(), "-e", str(root / "error.log"), "-c", str(file), "-g", "daemon off;"]
     # In a session of its own, so that Ctrl-C ends the programs first and nginx by this block's end.
     process = subprocess.Popen(command, start_new_session=True)
     try:
         found = Ideal(f"http://127.0.0.1:{quick}", f"http://127.0.0.1:{slow}", root, process.pid)
-        wait_until_ready(process, found)
+        _wait_until_ready(process, found)
         yield found
     finally:
         process.terminate()
@@ -146,7 +157,7 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], found: Ideal) -> None:
     for _ in range(_READY_TRIES):
         if process.poll() is not None:
             break

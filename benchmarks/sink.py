@@ -8,14 +8,13 @@ An ETag tells a name and a size, and is no MD5. Signatures aren't checked. A sec
 """
 
 import shutil
-import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ideal_store import LATENCY_MILLISECONDS, Ideal, free_ports, nginx_program, wait_until_ready
+from ideal_store import MODULES, Ideal, free_ports, nginx, two_servers
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -63,29 +62,17 @@ _SERVER = """
 def sink(root: Path) -> Iterator[Ideal]:
     """Take what is put for the length of the block, below ``root``, which nginx's user may write."""
     quick, slow = free_ports(2)
-    servers = _SERVER.format(port=quick, root=root, wait_seconds=0) + _SERVER.format(
-        port=slow, root=root, wait_seconds=LATENCY_MILLISECONDS / 1000
-    )
-    modules = "\n".join(
-        f"load_module /usr/lib/nginx/modules/{name}.so;"
-        for name in ("ndk_http_module", "ngx_http_lua_module")
-    )
     for name in ("objects", "parts"):
         (root / name).mkdir()
         (root / name).chmod(0o777)
-    file = root / "nginx.conf"
-    here = Path(__file__).parent
-    file.write_text(_CONFIGURATION.format(root=root, here=here, modules=modules, servers=servers))
-    command = [nginx_program(), "-e", str(root / "error.log"), "-c", str(file), "-g", "daemon off;"]
-    # In a session of its own, so that Ctrl-C ends the programs first and nginx by this block's end.
-    process = subprocess.Popen(command, start_new_session=True)
-    try:
-        found = Ideal(f"http://127.0.0.1:{quick}", f"http://127.0.0.1:{slow}", root, process.pid)
-        wait_until_ready(process, found)
+    configuration = _CONFIGURATION.format(
+        root=root,
+        here=Path(__file__).parent,
+        modules=MODULES,
+        servers=two_servers(_SERVER, root, quick, slow),
+    )
+    with nginx(root, configuration, quick, slow) as found:
         yield found
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def changes(store: Ideal) -> int:
