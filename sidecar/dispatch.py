@@ -205,7 +205,7 @@ class Dispatch:
         found = (*(path for path, _ in self._found), *self._last.finds(), *self._again)
         # What was sent since the walk found it is only looked at once more.
         looked_at = (*self._settle.flying(), *found)
-        waiting = [*self._settle.waiting()]
+        waiting = list(self._settle.waiting())
         waiting += [path for path in looked_at if path not in self._told_and_sent]
         return list(dict.fromkeys([*waiting, *self._markers, *self.failed]))
 
