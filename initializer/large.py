@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RANGE_BYTES: Final = 8 * 1024 * 1024
 """Files up to this size come in one request, larger ones in ranges of it."""
+NOTED_RANGES: Final = 4
+"""So many that came are noted at once, whatever the time: a tenth of a second may bring a tenth of all."""
 MOST_BEGINNINGS: Final = 5
 """How often an object that changes while it is read, or comes with other bytes, is begun anew."""
 
@@ -194,6 +196,13 @@ class LargeFile:
                 raise place.cannot_write(self.path, error, item.size_bytes) from error
         if self._end_range():
             self._conclude()
+        elif self._is_worth_a_note() and not self._noting.locked():  # a sync takes its time
+            self.save(sync=False)
+
+    def _is_worth_a_note(self) -> bool:
+        with self._lock:
+            came = sum(map(bool, self._done)) - sum(map(bool, self._noted))
+            return came >= NOTED_RANGES
 
     def _read(
         self, item: Fetch, window: Window, sums: Sums | None

@@ -266,6 +266,7 @@ class Dispatch:
 
     def _next_by_size(self, now: float) -> RelPath | None:
         for path in self._settle.take_ready(now, MOST_FOUND):
+            self._told_and_sent.discard(path)  # something happened to it since
             self._last.add(path, self._size(path), is_find=False)
         while first := self._last.pop(temporary_too=self._is_walked):
             path, is_find = first

@@ -224,8 +224,15 @@ class Lane:
 
     def _take_in(self) -> None:
         while self._new:
-            handed = self._new.popleft()
+            self._line_up(self._new.popleft())
+
+    def _line_up(self, handed: Sequence[Handed]) -> None:
+        """With what the journal has of them, which decides too."""
+        try:
             self._known |= self._journal.synced_of([each.path for each in handed])
+        except LightermanError:  # the threads say so, file by file
+            self._ended += [Ended(each, None) for each in handed]
+        else:
             self._line.extend(handed)
 
     def _fill(self, now: float) -> None:
@@ -259,7 +266,10 @@ class Lane:
         """The first of the line, in memory or at its end; ``None`` where there is no room for it now."""
         handed = self._line[0]
         room_bytes = max(MOST_BYTES - self._sendings.size_bytes, 0)
-        came = self._loader.load(handed, self._known.get(handed.path), room_bytes)
+        try:
+            came = self._loader.load(handed, self._known.get(handed.path), room_bytes)
+        except LightermanError:  # of the journal: the threads say so
+            came = Ended(handed, None)
         if came is not None:
             self._line.popleft()
             self._known.pop(handed.path, None)
@@ -277,7 +287,8 @@ class Lane:
             self._leave(loaded.handed)
         for loaded in sendings.again:
             self._tally.planned(-1, -loaded.state.size_bytes)
-            self._line.append(loaded.handed)
+        if sendings.again:
+            self._line_up([loaded.handed for loaded in sendings.again])
         sendings.left, sendings.again = [], []
         is_due = (
             len(sendings.arrived) >= NOTED_AT_ONCE

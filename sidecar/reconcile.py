@@ -131,8 +131,6 @@ class Reconciler:
         walked, looks, abandoned = self._walk, self._looks, self._abandoned
 
         def note_end(end: Done[None] | Failed) -> None:
-            if isinstance(end, Failed):
-                raise end.error
             if self._walk is walked:
                 self._ended = end
 
@@ -149,6 +147,8 @@ class Reconciler:
         """Hand on what the walk found, as there is room. True when it ended with this."""
         if self._walk is None:
             return False
+        if isinstance(self._ended, Failed):
+            raise self._ended.error
         while self._dispatch.wants_more:
             try:
                 look = self._looks.get_nowait()

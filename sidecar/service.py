@@ -369,6 +369,8 @@ class Service:
     def _drop(self) -> None:
         """Nothing more is begun. What is under way may still arrive, whole."""
         self._halt()
+        if self._events:
+            self._events.stop()
         get_logger().warning(
             "sidecar.dropped", path=self._options.root, known=len(self._dispatch.missing())
         )

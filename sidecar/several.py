@@ -53,6 +53,7 @@ class Several:
                 except LightermanError as error:
                     failures.append(error)
                     going.remove(service)
+                    service.close()
                     get_logger().error(
                         "sidecar.output_failed",
                         path=service.path,

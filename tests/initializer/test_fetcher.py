@@ -11,7 +11,7 @@ from initializer.crew import Crew
 from initializer.disk import DestinationsDisk
 from initializer.entries import Entry
 from initializer.fetch import Fetcher, most_ranges
-from initializer.large import RANGE_BYTES, LargeFile
+from initializer.large import NOTED_RANGES, RANGE_BYTES, LargeFile
 from initializer.plan import Fetch
 from initializer.source import Source
 from initializer.state import Half, State
@@ -80,6 +80,13 @@ class Hasty(SystemClock):
     def monotonic(self):
         self._seconds += 10.0
         return self._seconds
+
+
+class Still(SystemClock):
+    """A clock on which no time passes."""
+
+    def monotonic(self):
+        return 0.0
 
 
 class Desk:
@@ -207,6 +214,23 @@ def test_the_progress_of_large_files_is_noted_while_they_come(tmp_path, source):
     assert (tmp_path / "dest" / "large").read_bytes() == (source / "large").read_bytes()
     assert desk.tally.totals().bytes - before == RANGE_BYTES + 1
     assert desk.state.halves() == []
+
+
+def test_ranges_that_come_fast_are_noted_before_the_time_for_it(tmp_path, source):
+    """A tenth of a second may bring a tenth of all: so many ranges are noted at once."""
+    (source / "larger").write_bytes(bytes(NOTED_RANGES * 2 * RANGE_BYTES))
+    desk = Desk(tmp_path, VolumeStore(str(source), "quick"), Still())
+    seen = []
+    note = desk.state.note_half
+
+    def note_and_tell(path, half):
+        seen.append(sum(half.done))
+        return note(path, half)
+
+    desk.state.note_half = note_and_tell
+    desk.fetch(desk.item("larger"))
+    assert seen
+    assert seen[0] >= NOTED_RANGES
 
 
 @pytest.mark.parametrize("name", ["small", "large"])

@@ -43,7 +43,7 @@ def usual(status="200 OK", *fields, body=b""):
 class Script(Scripted):
     """
     A server that takes PUTs, and answers each, by its path, with the next of the answers told for it: ``None``
-    closes the connection instead. Without any, the usual answer. ``early``: before the body is read.
+    closes the connection instead, what can be called is called before that. Without any, the usual answer. ``early``: before the body is read.
     """
 
     def __init__(self, tls=None):
@@ -75,6 +75,9 @@ class Script(Scripted):
         body = reader.read(int(fields["content-length"]))
         told = self.answers.get(name)
         answer = told.popleft() if told else usual()
+        if callable(answer):
+            answer()
+            return False
         if answer is None:
             return False
         self.took[name] = body
@@ -360,6 +363,39 @@ def test_main_may_still_write_what_the_bucket_has(quay):
     with open(quay.root / "a", "ab"), open(quay.root / "b", "ab"):
         quay.lane.hand([Handed("a", True, True, 0.0), Handed("b", True, True, 0.0)])
         assert [Outcome(Result.OPEN), SENT] == quay.outcomes("a", "b")
+
+
+def test_what_the_journal_has_decides_on_another_connection_too(quay):
+    """A half of a file that main writes takes no place of a whole one, however often it is begun."""
+    quay.make("a")
+    assert [SENT] == quay.send("a")
+    quay.make("a", body=b"longer than it was")
+    with open(quay.root / "a", "r+b") as main:
+
+        def write_half():
+            main.truncate(4)
+            rested = (quay.root / "a").stat().st_ctime + 2 * REST_SECONDS
+            while time.time() < rested:
+                threading.Event().wait(REST_SECONDS)
+
+        quay.server.answers["to/a"] = deque([write_half])
+        quay.lane.hand([Handed("a", True, True, 0.0)])
+        [outcome] = quay.outcomes("a")
+    assert outcome in {LEFT, Outcome(Result.OPEN)}
+    assert quay.server.took["to/a"] == b"0123456789"
+
+
+def test_a_journal_that_cannot_be_read_leaves_all_to_others(quay, monkeypatch):
+    """They say so, file by file; the lane goes on."""
+
+    def fail(_paths):
+        raise CannotWriteError("the journal can't be read")
+
+    quay.make("a", "b")
+    with monkeypatch.context() as patched:
+        patched.setattr(quay.journal, "synced_of", fail)
+        assert [LEFT, LEFT] == quay.send("a", "b")
+    assert [SENT] == quay.send("a")
 
 
 @pytest.mark.parametrize(("final", "result"), [(False, Result.OPEN), (True, Result.SENT)])
