@@ -370,6 +370,7 @@ class Service:
         """Nothing more is begun. What is under way may still arrive, whole."""
         self._halt()
         if self._events:
+            self._events.read()
             self._events.stop()
         get_logger().warning(
             "sidecar.dropped", path=self._options.root, known=len(self._dispatch.missing())

@@ -370,17 +370,19 @@ def test_what_the_journal_has_decides_on_another_connection_too(quay):
     quay.make("a")
     assert [SENT] == quay.send("a")
     quay.make("a", body=b"longer than it was")
-    with open(quay.root / "a", "r+b") as main:
+    opened = []
 
-        def write_half():
-            main.truncate(4)
-            rested = (quay.root / "a").stat().st_ctime + 2 * REST_SECONDS
-            while time.time() < rested:
-                threading.Event().wait(REST_SECONDS)
+    def write_half():
+        opened.append(open(quay.root / "a", "r+b"))  # noqa: SIM115 - it stays open
+        opened[0].truncate(4)
+        rested = (quay.root / "a").stat().st_ctime + 2 * REST_SECONDS
+        while time.time() < rested:
+            threading.Event().wait(REST_SECONDS)
 
-        quay.server.answers["to/a"] = deque([write_half])
-        quay.lane.hand([Handed("a", True, True, 0.0)])
-        [outcome] = quay.outcomes("a")
+    quay.server.answers["to/a"] = deque([write_half])
+    quay.lane.hand([Handed("a", True, True, 0.0)])
+    [outcome] = quay.outcomes("a")
+    opened[0].close()
     assert outcome in {LEFT, Outcome(Result.OPEN)}
     assert quay.server.took["to/a"] == b"0123456789"
 
