@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from lighterman.clock import Clock
-from lighterman.errors import DeadlineError, SourceChangedError
+from lighterman.errors import ConditionFailedError, DeadlineError, SourceChangedError
 from lighterman.stores.contract import ETag, Key, Part, Span, Store, Window
 from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
@@ -86,7 +86,13 @@ class Extender:
             look_first(self._store, key, expected)
             return self._store.finish(key, upload_id, parts, **expected.conditions)
 
-        etag = self._request(f"finish {key}", finish)
+        try:
+            etag = self._request(f"finish {key}", finish)
+        except ConditionFailedError:  # the answer to an attempt before may have been lost
+            landed = self._request(f"look for {key}", lambda: self._store.made_of(key, parts))
+            if landed is None:
+                raise
+            etag = landed
         self._journal.finished(path, Synced(state, key, etag, crc32c=crc32c))
         return etag
 

@@ -117,6 +117,33 @@ def test_our_own_write_whose_answer_was_lost_is_no_conflict(outputs, method):
     assert outputs.send(path) is Result.UNCHANGED
 
 
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_a_log_that_grew_whose_answer_was_lost_is_no_conflict(outputs):
+    """Its object is made of parts that only we know: one that was copied, and the tail."""
+    path = outputs.write("train.log", noise(12 * MIB))
+    outputs.send(path, live=True)
+    with open(outputs.root / path, "ab") as file:
+        file.write(noise(1000, seed=1))
+    outputs.rest(path)
+    content = (outputs.root / path).read_bytes()
+    real = outputs.store._store.finish
+
+    def land(*arguments, **options):
+        outputs.store._store.finish = real
+        real(*arguments, **options)
+        raise TransientError("the answer was lost")
+
+    outputs.store._store.finish = land
+    outputs.store.calls.clear()
+
+    assert outputs.send(path, live=True) is Result.SENT
+
+    assert "copy_part" in outputs.store.calls
+    assert outputs.store.stat(outputs.key(path)).etag == outputs.synced(path).etag
+    assert content == outputs.stored(path)
+    assert outputs.send(path, live=True) is Result.UNCHANGED
+
+
 @pytest.mark.parametrize("size_bytes", SIZES)
 def test_our_own_write_that_a_kill_kept_out_of_the_journal_is_no_conflict(outputs, size_bytes):
     """The next start finds the object of the content that it has, and notes it."""
