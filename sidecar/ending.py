@@ -5,6 +5,7 @@ grace running out.
 
 import signal
 import threading
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from lighterman.clock import Clock
@@ -61,11 +62,14 @@ class MainsEnd:
         *,
         loop: Loop,
         process: WatchedProcess | None,
+        states: Sequence[str] = (),
     ) -> None:
+        """``states``: the state directories of several outputs; a stop is marked in any of them."""
         self._options = options
         self._clock = clock
         self._loop = loop
         self._process = process
+        self._states = states or (options.state,)
         self.main = main
         self.done_file = DoneFile(options.done_file, clock) if options.done_file else None
         self.is_known = options.once
@@ -139,7 +143,8 @@ class MainsEnd:
         if self.ending is not None:
             self.stop_now = now >= self.ending.began + SAME_SIGNAL_SECONDS
             return
-        left_seconds = grace_left(self._options.state, self._options.grace_seconds)
+        grace_seconds = self._options.grace_seconds
+        left_seconds = min(grace_left(state, grace_seconds) for state in self._states)
         self.ending = Ending(now, left_seconds)
         if self.main is None and self._options.native:
             self.is_known = True

@@ -51,7 +51,12 @@ class Syncs:
         several = len(opened) > 1
         main = StartedOnce(child, len(opened)) if child and several else child
         self._end = MainsEnd(
-            opened[0].options, context.clock, main, loop=self._loop, process=process
+            opened[0].options,
+            context.clock,
+            main,
+            loop=self._loop,
+            process=process,
+            states=[output.options.state for output in opened],
         )
         if not several:
             self._built(opened[0], told=context.stop, end=self._end).run()

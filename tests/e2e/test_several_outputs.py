@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 from outputs_place import Volume, eventually
@@ -204,3 +205,18 @@ def test_journals_of_several_outputs_in_one_of_them_are_refused(several):
     state = ("--state", several.directory / "models" / "state")
     ended = several.program.run("sync", *several.spec(), *state)
     assert (ended.code, "--state" in ended.report["error"]["message"]) == (64, True)
+
+
+@pytest.mark.parametrize("where", ["the spec", "one path", "the spec and a state"])
+def test_a_stop_that_is_marked_for_any_output_counts_for_all(outputs, tmp_path, where):
+    """A hook is given the sidecar's own spec, or the path of any of its outputs."""
+    state = ("--state", tmp_path / "state") if where == "the spec and a state" else ()
+    running = outputs.start("--native", "--grace", "30", *state)
+    place = ("--path", outputs.blocks[2]["path"]) if where == "one path" else outputs.spec()
+    assert outputs.program.run("mark-stop", *place, *state).code == 0
+    marked = time.monotonic()
+    eventually(lambda: time.monotonic() - marked > 1.0)  # main takes its time
+    running.signal(signal.SIGTERM)
+    ended = running.finish()
+    assert ended.code == 0
+    assert ended.event("sidecar.stopping")["left_seconds"] <= 29.0
