@@ -208,12 +208,12 @@ def test_journals_of_several_outputs_in_one_of_them_are_refused(several):
 
 
 @pytest.mark.parametrize("where", ["the spec", "one path", "the spec and a state"])
-def test_a_stop_that_is_marked_for_any_output_counts_for_all(outputs, tmp_path, where):
+def test_a_stop_that_is_marked_for_any_output_counts_for_all(several, tmp_path, where):
     """A hook is given the sidecar's own spec, or the path of any of its outputs."""
     state = ("--state", tmp_path / "state") if where == "the spec and a state" else ()
-    running = outputs.start("--native", "--grace", "30", *state)
-    place = ("--path", outputs.blocks[2]["path"]) if where == "one path" else outputs.spec()
-    assert outputs.program.run("mark-stop", *place, *state).code == 0
+    running = several.start("--native", "--grace", "30", *state)
+    place = ("--path", several.blocks[2]["path"]) if where == "one path" else several.spec()
+    assert several.program.run("mark-stop", *place, *state).code == 0
     marked = time.monotonic()
     eventually(lambda: time.monotonic() - marked > 1.0)  # main takes its time
     running.signal(signal.SIGTERM)
