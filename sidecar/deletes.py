@@ -28,6 +28,8 @@ class Deletes:
         self._missed: set[RelPath] = set()
         self._confirmed: set[RelPath] = set()
         self.failed: dict[RelPath, LightermanError] = {}
+        self.under_way: set[RelPath] = set()
+        """What is being deleted."""
 
     @property
     def needs_another_walk(self) -> bool:
@@ -54,18 +56,13 @@ class Deletes:
         confirmed, self._confirmed = self._confirmed, set()
         self._missed -= confirmed
         for path in confirmed:
-            if not self._is_there(path):
-                self._delete(path)
-
-    def _is_there(self, path: RelPath) -> bool:
-        """Whether something is there that goes by this key: a directory in a file's place does not."""
-        place = os.path.join(self._root, path)
-        if os.path.isdir(place) and not os.path.islink(place):
-            return path.endswith("/")
-        return os.path.lexists(place)
+            self._delete(path)
 
     def _delete(self, path: RelPath) -> None:
+        self.under_way.add(path)
+
         def ended(end: Done[bool] | Failed) -> None:
+            self.under_way.discard(path)
             if isinstance(end, Done):
                 self.failed.pop(path, None)
                 if end.value:

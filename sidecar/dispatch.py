@@ -7,7 +7,7 @@ Lives in the main thread; only ``Uploader`` calls happen in others.
 
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from lighterman.clock import Clock
@@ -97,6 +97,8 @@ class Dispatch:
         """Files whose latest attempt failed, in the order in which they first did."""
         self.bug: BaseException | None = None
         """What no error of ours explains; the caller raises it."""
+        self.being_deleted: Collection[RelPath] = ()
+        """Paths whose objects are being deleted, which the lane wouldn't wait for."""
         self.on_landed: Callable[[RelPath], object] = lambda _path: None
         """Told of each file that is in the bucket as it is, or gone."""
 
@@ -229,13 +231,17 @@ class Dispatch:
             if path is None:
                 break
             room -= 1
-            is_usual = not (self._names.is_live(path) or self._settle.origin(path))
-            if may_hand and is_usual:
+            if may_hand and self._is_usual(path):
                 handed.append(Handed(path, final, self._keeps_whole, now))
             else:
                 self._send(path)
         if handed and self._lane is not None:
             self._lane.hand(handed)
+
+    def _is_usual(self, path: RelPath) -> bool:
+        """Whether nothing but the file's own state decides what becomes of it."""
+        is_other = self._names.is_live(path) or self._settle.origin(path)
+        return not is_other and path not in self.being_deleted
 
     @property
     def _may_hand(self) -> bool:

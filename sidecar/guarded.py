@@ -130,6 +130,8 @@ class Guarded:
         with self._withdrawing:  # whoever comes second finds nothing left to do
             with self._turn:
                 manifests = self._gate.to_withdraw(key)
+            # Whoever is killed meanwhile mustn't find in the journal that these stand.
+            self._journal.note_manifests([(manifest, None) for manifest in manifests])
             for manifest in manifests:
                 self.bare.delete(manifest)
                 self._journal.manifest_withdrawn(manifest)

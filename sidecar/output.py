@@ -85,6 +85,14 @@ class Output:
             os.close(copy)
 
 
+def is_there(root: str, path: RelPath) -> bool:
+    """Whether something is there that goes by this key: a directory in a file's place does not."""
+    place = os.path.join(root, path)
+    if os.path.isdir(place) and not os.path.islink(place):
+        return path.endswith("/")
+    return os.path.lexists(place)
+
+
 def peek(root: str, path: RelPath) -> FileState | None:
     """The file's state by its path, links followed; ``None`` if it is gone or no regular file."""
     try:

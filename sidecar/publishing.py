@@ -81,6 +81,7 @@ class Publishing:
         """From now on hear of what happens."""
         if self._names_of_groups:
             dispatch.on_landed = self.landed
+            reconciler.asks_for = self._names_of_groups.is_group
             reconciler.on_look = self.seen
             if events:
                 events.on_arrival = self.arrived

@@ -89,8 +89,10 @@ class Reconciler:
         self.due: float | None = None
         """When the next one is due; ``None`` while one is under way."""
         self.last: Walked | None = None
+        self.asks_for: Callable[[RelPath], bool] = lambda _directory: False
+        """Whether ``on_look`` has to hear of a directory in which nothing is new; asked in the walk's thread."""
         self.on_look: Callable[[RelPath], object] = lambda _directory: None
-        """Told of each directory that a walk met."""
+        """Told of each directory in which a walk met something, and of those that are asked for."""
         self.begun = 0
         """How many walks were begun, the one under way included."""
         self.finished = 0
@@ -176,7 +178,8 @@ class Reconciler:
             if abandoned.is_set():
                 return
             clean += look.clean
-            if look.is_quiet:  # a handover costs more than the look
+            # A handover costs more than the look.
+            if look.is_quiet and not self.asks_for(look.directory):
                 continue
             waited_seconds += self._hand_on(look._replace(clean=clean), looks, abandoned)
             clean = 0

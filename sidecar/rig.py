@@ -133,6 +133,7 @@ class Rig:
         self.deletes = Deletes(
             self.uploader, self.pool, self.attempts, root=options.root, device=device
         )
+        self.dispatch.being_deleted = self.deletes.under_way
         self.publishing = Publishing(
             options,
             self.settle,

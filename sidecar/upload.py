@@ -32,7 +32,7 @@ from sidecar.conflicts import Conflicts, Expected
 from sidecar.extend import Extender
 from sidecar.journal import Journal
 from sidecar.leases import Leases
-from sidecar.output import Output, opened, peek, unreadable
+from sidecar.output import Output, is_there, opened, peek, unreadable
 from sidecar.rebuild import Adoption
 from sidecar.reuse import Reuse
 from sidecar.seed import seed
@@ -229,6 +229,10 @@ class Uploader:
         if not stat.S_ISDIR(status.st_mode):
             return Outcome(Result.GONE)
         marker, state = marker_path(path), FileState.of(status)
+        with self._alone(marker) as is_alone:  # else it is being deleted, and found lacking later
+            return self._mark(marker, state) if is_alone else Outcome(Result.CHANGED)
+
+    def _mark(self, marker: RelPath, state: FileState) -> Outcome:
         key = key_of(self._prefix, marker)
         known = self._journal.synced(marker)
         if known and known.state == state and known.key == key:
@@ -249,8 +253,13 @@ class Uploader:
     def delete(self, path: RelPath) -> bool:
         """
         Delete the object of a path that is gone (``marker_path`` for a directory's marker), if this
-        journal uploaded it and it is unchanged since; the row is forgotten. False if it was left alone.
+        journal uploaded it and it is unchanged since; the row is forgotten. False if it was left alone, as it
+        is where the path is there again, or is being sent.
         """
+        with self._alone(path) as is_alone:
+            return is_alone and not is_there(self._root, path) and self._delete(path)
+
+    def _delete(self, path: RelPath) -> bool:
         synced = self._journal.synced(path)
         if synced is None:
             return False

@@ -78,6 +78,15 @@ def test_a_directory_is_published_at_the_drain(outputs):
     assert outputs.names() == [f"ckpt/{NAME}", "ckpt/a", "other/a"]
 
 
+def test_a_group_whose_files_were_sent_before_this_start_is_published_at_the_drain(outputs):
+    """Its directory has nothing new, and its manifest is lacking all the same."""
+    outputs.write("ckpt/a", "one")
+    assert outputs.sync().code == 0
+    assert manifest(outputs, "ckpt") is None
+    assert outputs.sync("--group", "ckpt").code == 0
+    assert manifest(outputs, "ckpt") == told({"a": "one"})
+
+
 def test_a_group_that_changes_loses_its_manifest_and_gets_it_anew(outputs):
     """When it is whole again."""
     running = outputs.sidecar(*FLAGS, "--group", "ckpt", "--group-done", "done")

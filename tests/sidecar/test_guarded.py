@@ -165,6 +165,26 @@ def test_what_the_journal_has_is_known_after_a_start(guarded, window, volume_sto
     assert not is_there(guarded, MANIFEST)
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_one_that_was_being_withdrawn_at_a_kill_does_not_stand(guarded, window, journal, moment):
+    """The bucket may have it no more: the next look at the group has to write it anew."""
+    publish(guarded, window)
+
+    def killed():
+        if moment == "after":
+            guarded.bare._store.delete(MANIFEST)
+        raise TransientError("killed here")
+
+    guarded.bare.before("delete", killed)
+    with pytest.raises(TransientError):
+        guarded.write(FILE, window, NOTHING)
+    after = Guarded(guarded.bare, journal)
+    after.recall()
+    assert not after.is_standing(MANIFEST)
+    after.write(FILE, window, NOTHING)
+    assert not is_there(guarded, MANIFEST)
+
+
 @pytest.mark.parametrize("stands", [True, False])
 def test_who_makes_no_manifests_withdraws_those_that_stand(
     guarded, window, volume_store, journal, stands

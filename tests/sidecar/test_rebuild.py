@@ -107,6 +107,7 @@ def test_what_was_adopted_is_never_deleted(s3_outputs):
     path = outputs.write("a", b"content")
     outputs.uploader.adopt()
     outputs.send(path)
+    (outputs.root / path).unlink()
 
     assert not outputs.uploader.delete(path)
     assert outputs.stored("a") == b"content"

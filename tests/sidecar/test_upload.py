@@ -414,12 +414,52 @@ def test_a_synced_file_that_is_gone_can_be_deleted(outputs):
     """``mirror`` deletes keys that this journal uploaded, unchanged since."""
     path = outputs.write("a")
     outputs.send(path)
+    (outputs.root / path).unlink()
 
     assert outputs.uploader.delete(path)
 
     assert outputs.key(path) not in outputs.listed_keys()
     assert outputs.synced(path) is None
     assert not outputs.uploader.delete(path)
+
+
+def test_what_is_there_again_is_not_deleted(outputs):
+    """Whoever decided that it is gone may have looked a while ago."""
+    path = outputs.write("a")
+    outputs.send(path)
+
+    assert not outputs.uploader.delete(path)
+
+    assert outputs.key(path) in outputs.listed_keys()
+    assert outputs.synced(path) is not None
+
+
+@pytest.mark.parametrize("when", ["stat", "delete"])
+@pytest.mark.parametrize("what", ["a file", "an empty directory"])
+def test_what_comes_back_while_it_is_deleted_is_sent_after_that(outputs, when, what):
+    """Else the delete would be of the object that was just made, and the journal would say that it is there."""
+    path = RelPath("a" if what == "a file" else "a/")
+
+    def make():
+        if what == "a file":
+            outputs.write("a", b"another")
+            return outputs.uploader.send(path).result
+        (outputs.root / "a").mkdir()
+        return outputs.uploader.mark_directory(RelPath("a")).result
+
+    make()
+    if what == "a file":
+        (outputs.root / path).unlink()
+    else:
+        (outputs.root / path).rmdir()
+    results = []
+    outputs.store.before(when, lambda: results.append(make()))
+
+    assert outputs.uploader.delete(path)
+
+    assert results == [Result.CHANGED]
+    assert outputs.synced(path) is None
+    assert outputs.key(path) not in outputs.listed_keys()
 
 
 @pytest.mark.parametrize("by", ["someone else wrote it", "it is gone already"])
@@ -435,6 +475,7 @@ def test_what_someone_else_did_stays(outputs, by):
         assert other
     else:
         outputs.store.delete(outputs.key(path))
+    (outputs.root / path).unlink()
 
     assert not outputs.uploader.delete(path)
     assert outputs.synced(path) is None
