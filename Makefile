@@ -3,9 +3,11 @@
 PYTHON ?= python3
 # Enough to overlap the waiting of the tests, which is most of their time, on two cores.
 TEST_WORKERS ?= 4
+# How often each test kills that does little else.
+KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers screenshots bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-killed screenshots bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -53,6 +55,10 @@ test-browser: .venv/dev ## the status page in a headless Chromium (Debian: chrom
 screenshots: .venv/dev ## the pictures of docs/status.md, by the same browser
 	@containers/need chromium chromedriver
 	.venv/bin/python tests/browser/screenshots.py
+
+test-killed: .venv/dev ## every test that kills the sidecar, with 40 kills each (KILLS=40; Debian: git rsync)
+	@containers/need git rsync
+	LIGHTERMAN_TEST_KILLS=$(KILLS) $(PYTEST) -m 'not ceph' -n 2 --dist worksteal -rP tests/e2e/test_sidecar_killed.py tests/e2e/test_groups_killed.py tests/e2e/test_writers_killed.py
 
 test-writers: .venv/dev build/writers/installed ## under NumPy, PyArrow, safetensors, PyTorch and a TensorBoard writer (Debian: git rsync)
 	$(PYTEST) -m writers

@@ -9,6 +9,11 @@ from outputs_place import eventually
 MIB = 1024 * 1024
 
 
+def kills(usual):
+    """How often a test kills: as usual, or as often as ``make test-killed`` wants."""
+    return int(os.environ.get("LIGHTERMAN_TEST_KILLS", usual))
+
+
 def make_sparse(path, size_bytes):
     """A large file whose blocks all differ, and take next to no space."""
     with path.open("wb") as file:

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 import google_crc32c
 import pytest
+from kills import kills
 from waiting import eventually
 
 NAME = ".lighterman-manifest.json"
-KILLS = 12
+KILLS = kills(12)
 LONGEST_LIFE_SECONDS = 1.5
 GROUPS = ("--group", "g*", "--group-done", "done")
 FLAGS = ("--native", "--settle", "0.05", *GROUPS)

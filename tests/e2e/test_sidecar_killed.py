@@ -17,7 +17,7 @@ from typing import NamedTuple
 import places
 import pytest
 import trees
-from kills import make_sparse, written_bytes
+from kills import kills, make_sparse, written_bytes
 from outputs_place import eventually
 from servers.faults import Slow, has_arrived, is_part
 
@@ -26,13 +26,13 @@ from lighterman.stores.azure import blocks
 MIB = 1024 * 1024
 FILES = 750
 MOST_SMALL_BYTES = 64 * 1024
-KILLS = 10
+KILLS = kills(10)
 """Every second one comes while a part is under way, the others at random moments."""
 PART_BYTES = 8 * MIB
 PARTS_IN_FLIGHT = 4
-LARGE_BYTES = 320 * MIB
+LARGE_BYTES = KILLS * 32 * MIB
 PART_BYTES_PER_SECOND = 40 * MIB
-LARGE_BYTES_OF_A_VOLUME = 1152 * MIB
+LARGE_BYTES_OF_A_VOLUME = KILLS * 116 * MIB
 """A volume takes less in one piece."""
 MOST_MORE_PARTS = 3
 """One more than those in flight is under way once one of them has arrived."""
