@@ -18,6 +18,7 @@ from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+from sidecar.early import EarlyCheck
 from sidecar.ending import Main, MainsEnd
 from sidecar.journal import Journal
 from sidecar.loop import Done, Failed, Loop
@@ -114,6 +115,7 @@ class Service:
         self._phase = _Phase.STARTING
         self._is_over = False
         self._listings = 0
+        self._early: EarlyCheck | None = None
         self._in_background = 0
         self._raised: BaseException | None = None
 
@@ -302,6 +304,10 @@ class Service:
                 self._events.stop()
         self._publishing.drain()
         self._dispatch.drain(keeps_whole=not self._end.is_known)
+        if self._dispatch.idle and not len(self._settle) and not self._journal.is_empty():
+            early = EarlyCheck(self._store, self._options.prefix, self._journal, self._attempts)
+            self._early = early
+            self._spawn("early check", early.look, early.ended)
         self._walk_again()
 
     def _walk_again(self) -> None:
@@ -318,8 +324,14 @@ class Service:
         if self._dispatch.failed:
             self._conclude()
             return
-        self._phase = _Phase.LISTING
+        early = self._early
+        if early and early.is_awaited:
+            return
+        self._phase, self._early = _Phase.LISTING, None
         sent_before = self._tally.totals().files
+        if early and early.holds:
+            self._loop.post(lambda: self._verified([], sent_before))
+            return
         self._spawn("verify", self._verify, lambda missing: self._verified(missing, sent_before))
 
     def _verify(self) -> list[RelPath]:
