@@ -21,6 +21,7 @@ RCLONE_UNCHANGED_FLAGS: Final = ("--update", "--use-server-modtime")
 """Its advice for stores where each modification time is a request: https://rclone.org/s3/#avoiding-head-requests-to-read-the-modification-time"""
 IDEAL: Final = "ideal store"
 CEPH: Final = "Ceph RGW"
+_MADE_AT_SECONDS: Final = 1_700_000_000
 PEAK_MIB: Final = 120
 """What lighterman may take in any row."""
 
@@ -164,7 +165,7 @@ def tree_sizes(tree: str) -> dict[str, int]:
 
 
 def make_tree(directory: Path, sizes: dict[str, int]) -> None:
-    """Files of random bytes."""
+    """Files of random bytes. They are old, since s5cmd sends what isn't older than its object, whose time is in seconds."""
     draw = random.Random(7)
     for name, size_bytes in sizes.items():
         path = directory / name
@@ -172,6 +173,7 @@ def make_tree(directory: Path, sizes: dict[str, int]) -> None:
         with path.open("wb") as file:
             for start in range(0, size_bytes, 8 * MIB):
                 file.write(draw.randbytes(min(8 * MIB, size_bytes - start)))
+        os.utime(path, (_MADE_AT_SECONDS, _MADE_AT_SECONDS))
 
 
 def _name(number: int, directories: int) -> str:
