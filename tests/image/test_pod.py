@@ -42,6 +42,20 @@ def test_cargo_goes_up_and_comes_back_within_128_mib(pod, make_cargo):
     assert trees.differences(pod.outputs, pod.data) == []
 
 
+def test_64_large_files_in_flight_at_once_fit_into_128_mib(pod):
+    """Peak memory under 120 MiB with 64 large files in flight, and inside a 128 MiB container."""
+    for number in range(64):
+        trees.make_large(pod.outputs / f"{number}.safetensors", 18 * MIB, seed=number)
+    pod.hand_over()
+    sidecar = pod.start(*SIDECAR, "--grace", "600", "--workers", "64")
+    pod.wait_for(sidecar, "sidecar.started")
+    podman("kill", "--signal", "TERM", sidecar)
+    code, log = pod.finish(sidecar)
+    assert code != KILLED, "the sidecar ran out of memory"
+    assert code == 0, log
+    assert '"files":64' in log.replace(" ", "")
+
+
 def test_sigterm_reaches_the_program_as_pid_1(pod):
     """A native sidecar drains when it is told: what was written just before is in the bucket."""
     sidecar = pod.start(*SIDECAR, "--grace", "60")
