@@ -1,5 +1,6 @@
 """The real program against a fresh bucket."""
 
+import random
 import secrets
 import subprocess
 
@@ -22,6 +23,14 @@ def program_for(place, directory):
 def program(s3_bucket, tmp_path):
     """The program with a bucket of moto's. Moto takes any secret, so each test has its own."""
     return program_for(s3_bucket._replace(secret_access_key=secrets.token_urlsafe(30)), tmp_path)
+
+
+@pytest.fixture
+def chance():
+    """Another course each time; a failure shows its seed."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ is dead, no manifest in the bucket lists anything else than what the bucket has.
 """
 
 import json
-import random
 import shutil
 import signal
 import threading
@@ -20,14 +19,6 @@ KILLS = kills(12)
 LONGEST_LIFE_SECONDS = 1.5
 GROUPS = ("--group", "g*", "--group-done", "done")
 FLAGS = ("--native", "--settle", "0.05", *GROUPS)
-
-
-@pytest.fixture
-def chance():
-    """Another course each time; a failure shows its seed."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    return random.Random(seed)
 
 
 class Writer:

@@ -43,14 +43,6 @@ def proxy(bucket, proxy_to):
     return proxy_to("/".join(bucket.endpoint.split("/")[:3]))
 
 
-@pytest.fixture
-def chance():
-    """Another course each time; a failure shows its seed."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    return random.Random(seed)
-
-
 def tree_at(tree, large_bytes):
     """Small files, and a large one."""
     small = random.Random(7)

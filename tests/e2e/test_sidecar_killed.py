@@ -5,7 +5,6 @@ nothing is lost, nothing is torn, and only what was under way is sent again.
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -50,14 +49,6 @@ def proxy(bucket, proxy_to):
     proxy = proxy_to("/".join(bucket.endpoint.split("/")[:3]))
     proxy.on(is_part, Slow(PART_BYTES_PER_SECOND), times=None)
     return proxy
-
-
-@pytest.fixture
-def chance():
-    """Another course each time; a failure shows its seed."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    return random.Random(seed)
 
 
 def tree_for(place, directory, large_bytes):

@@ -5,7 +5,6 @@ bucket has of a file is a state that the file had, and at the end it has the tre
 
 import contextlib
 import hashlib
-import random
 import shutil
 import signal
 import sqlite3
@@ -25,14 +24,6 @@ CHUNK_BYTES = 250_000
 DIGEST_BYTES = hashlib.sha256().digest_size
 ONLY_THERE = "only in the second: "
 FLAGS = ("--native", "--settle", "0.05", "--deletes", "mirror", "--reconcile", "2")
-
-
-@pytest.fixture
-def chance():
-    """Another course each time; a failure shows its seed."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    return random.Random(seed)
 
 
 @pytest.fixture(params=["outputs", "s3_outputs"], ids=["volume", "moto"])
