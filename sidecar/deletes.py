@@ -25,11 +25,20 @@ class Deletes:
         self._attempts = attempts
         self._root = root
         self._device = device
+        self._changes = 0
         self._missed: set[RelPath] = set()
         self._confirmed: set[RelPath] = set()
         self.failed: dict[RelPath, LightermanError] = {}
         self.under_way: set[RelPath] = set()
         """What is being deleted."""
+
+    def walk_begins(self, changes: int) -> None:
+        """A walk begins, and so many times the journal was changed before that."""
+        self._changes = changes
+
+    def lags(self, changes: int) -> bool:
+        """Whether something arrived since the last walk began, which may have passed where its file had been before."""
+        return changes != self._changes
 
     @property
     def needs_another_walk(self) -> bool:

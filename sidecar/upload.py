@@ -208,7 +208,8 @@ class Uploader:
         Raises ``CannotWriteError`` for a file that can't be read or named in a bucket, and the
         store's errors when retries didn't help; an open upload then waits for the next send.
         """
-        _check_name(path)
+        if not self._has_name(path):
+            return Outcome(Result.GONE)
         with self._alone(path) as is_alone:
             if not is_alone:
                 return Outcome(Result.CHANGED, BUSY_SECONDS)
@@ -219,7 +220,8 @@ class Uploader:
 
     def mark_directory(self, path: RelPath) -> Outcome:
         """Write the zero-byte ``dir/`` marker of a directory, journaled as ``marker_path(path)``."""
-        _check_name(path)
+        if not self._has_name(path):
+            return Outcome(Result.GONE)
         try:
             status = os.stat(os.path.join(self._root, path))
         except (FileNotFoundError, NotADirectoryError):
@@ -285,6 +287,20 @@ class Uploader:
             return self._attempts.call(f"stat {synced.key}", stat_object) == synced.etag
         except SourceMissingError:
             return False
+
+    def _has_name(self, path: RelPath) -> bool:
+        """False where nobody asks any more; ``CannotWriteError`` if something is there that has none in a bucket."""
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            if not os.path.lexists(os.path.join(self._root, path)):
+                return False
+            raise CannotWriteError(
+                f"can't name output {printable(path)} in a bucket: keys are UTF-8",
+                hint="rename the file, or leave it out (--exclude)",
+                key=printable(path),
+            ) from error
+        return True
 
     @contextlib.contextmanager
     def _alone(self, path: RelPath) -> Iterator[bool]:
@@ -364,14 +380,3 @@ class Uploader:
         self._journal.mark_synced([(output.path, synced)])
         self._tally.skip()
         return True
-
-
-def _check_name(path: RelPath) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise CannotWriteError(
-            f"can't name output {printable(path)} in a bucket: keys are UTF-8",
-            hint="rename the file, or leave it out (--exclude)",
-            key=printable(path),
-        ) from error

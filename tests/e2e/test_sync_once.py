@@ -1,9 +1,11 @@
 """``lighterman sync``: one reconcile, a listing, and an end; and what is wrong from the start."""
 
+import threading
+
 import pytest
 import trees
 from outputs_place import Outputs
-from servers.faults import is_listing, is_part, is_put
+from servers.faults import Call, is_listing, is_part, is_put
 
 
 def test_a_tree_is_in_the_bucket_and_a_second_sync_sends_nothing(s3_outputs):
@@ -102,6 +104,33 @@ def test_mirror_by_a_sidecar_deletes_after_two_walks(outputs):
     assert outputs.names() == ["b"]
     running.signal(15)
     assert running.finish().code == 0
+
+
+def test_mirror_deletes_what_arrives_after_its_file_was_missed_by_the_last_walk(
+    s3_bucket, program_over, proxy_to, tmp_path
+):
+    """It was deleted while it was sent, and the drain's walk passes before the object is there."""
+    proxy = proxy_to(s3_bucket.endpoint)
+    program = program_over(s3_bucket._replace(endpoint=proxy.url))
+    outputs = Outputs(program, s3_bucket, tmp_path / "outputs")
+    under_way, may_go_on = threading.Event(), threading.Event()
+
+    def wait(_request):
+        under_way.set()
+        may_go_on.wait(60)
+
+    outputs.write("stays")
+    running = outputs.sidecar("--native", "--settle", "0.1", "--deletes", "mirror")
+    outputs.wait_for("stays")
+    proxy.on(lambda request: is_put(request) and "/gone" in request.target, Call(wait))
+    outputs.write("gone")
+    assert under_way.wait(60)
+    (outputs.path / "gone").unlink()
+    running.signal(15)
+    running.wait_for_event("sidecar.reconciled", 2)
+    may_go_on.set()
+    assert running.finish().code == 0
+    assert outputs.names() == ["stays"]
 
 
 def test_the_outputs_path_is_made(outputs):

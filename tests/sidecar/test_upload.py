@@ -290,11 +290,19 @@ def test_a_name_that_is_no_utf8_is_refused_by_name(outputs):
     place = os.fsencode(outputs.root) + b"/bad\xff.txt"
     with open(place, "wb"):
         pass
+    os.mkdir(os.fsencode(outputs.root) + b"/dir\xff")
 
     with pytest.raises(CannotWriteError, match=r"can't name output bad\\xff.txt"):
         outputs.send(os.fsdecode(b"bad\xff.txt"))
     with pytest.raises(CannotWriteError, match=r"can't name output dir\\xff"):
         outputs.uploader.mark_directory(RelPath("dir\udcff"))
+
+
+def test_a_file_whose_name_a_bucket_cannot_have_and_that_is_gone_is_no_failure(outputs):
+    """It was renamed, as the message says, while its last attempt was under way."""
+    assert outputs.send(os.fsdecode(b"bad\xff.txt")) is Result.GONE
+    marked = outputs.uploader.mark_directory(RelPath(os.fsdecode(b"dir\xff")))
+    assert marked.result is Result.GONE
 
 
 def test_too_many_open_files_may_pass(outputs):
