@@ -9,6 +9,7 @@ from lighterman.errors import LightermanError
 from lighterman.log import get_logger
 from lighterman.transfer.retry import Attempts
 from sidecar.loop import Done, Failed, Pool
+from sidecar.output import is_there
 from sidecar.reconcile import Walked
 from sidecar.states import RelPath, printable
 from sidecar.upload import Uploader
@@ -25,25 +26,25 @@ class Deletes:
         self._attempts = attempts
         self._root = root
         self._device = device
-        self._changes = 0
+        self._is_behind = False
         self._missed: set[RelPath] = set()
         self._confirmed: set[RelPath] = set()
         self.failed: dict[RelPath, LightermanError] = {}
         self.under_way: set[RelPath] = set()
         """What is being deleted."""
 
-    def walk_begins(self, changes: int) -> None:
-        """A walk begins, and so many times the journal was changed before that."""
-        self._changes = changes
+    def walk_begins(self) -> None:
+        """What arrived before that, it knows of."""
+        self._is_behind = False
 
-    def lags(self, changes: int) -> bool:
-        """Whether something arrived since the last walk began, which may have passed where its file had been before."""
-        return changes != self._changes
+    def arrived(self, path: RelPath) -> None:
+        """An object arrived; the walk may have passed where its file had been before that."""
+        self._is_behind = self._is_behind or not is_there(self._root, path)
 
     @property
     def needs_another_walk(self) -> bool:
-        """Whether something was missed by the last walk alone."""
-        return bool(self._missed - self._confirmed)
+        """Whether something was missed by the last walk alone, or may have been passed by it."""
+        return self._is_behind or bool(self._missed - self._confirmed)
 
     def note(self, walked: Walked) -> None:
         """

@@ -133,7 +133,9 @@ class Rig:
         self.deletes = Deletes(
             self.uploader, self.pool, self.attempts, root=options.root, device=device
         )
-        self.dispatch.being_deleted = self.deletes.under_way
+        if options.deletes == "mirror":
+            self.dispatch.being_deleted = self.deletes.under_way
+            self.dispatch.on_arrival = self.deletes.arrived
         self.publishing = Publishing(
             options,
             self.settle,

@@ -312,7 +312,7 @@ class Service:
 
     def _walk_again(self) -> None:
         self._phase = _Phase.WALKING
-        self._deletes.walk_begins(self._journal.changes)
+        self._deletes.walk_begins()
         self._reconciler.start(final=True)
         self._dispatch.pump()
 
@@ -353,16 +353,10 @@ class Service:
         if missing:
             get_logger().warning("sidecar.listing_differs", files=len(missing))
             self._walk_again()
-        elif self._deletes.needs_another_walk or self._lags:
+        elif self._deletes.needs_another_walk:
             self._walk_again()
         else:
             self._conclude()
-
-    @property
-    def _lags(self) -> bool:
-        """Whether there may be an object by now whose file was gone at the last walk."""
-        mirrors = self._is_over and self._options.deletes == "mirror"
-        return mirrors and self._deletes.lags(self._journal.changes)
 
     def _conclude(self) -> None:
         """All is done that can be. Main may still write, if nothing told of its end."""
