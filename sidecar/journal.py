@@ -73,9 +73,7 @@ class Journal:
         self._file = file
         self._database = file.database
         self._pending = {path for (path,) in self._read("SELECT path FROM uploads")}
-        self.fresh = not self._pending and self.is_empty()
-        self.changes = 0
-        """How many were begun."""
+        self.fresh = not self._pending and not self._read("SELECT 1 FROM synced LIMIT 1")
 
     @classmethod
     def open(
@@ -194,10 +192,6 @@ class Journal:
     def forget(self, path: RelPath) -> None:
         """Nothing is known to be synced of this path any more."""
         self._change("forget", "DELETE FROM synced WHERE directory = ? AND name = ?", split(path))
-
-    def is_empty(self) -> bool:
-        """Whether nothing is synced."""
-        return not self._read("SELECT 1 FROM synced LIMIT 1")
 
     def count(self) -> int:
         """How many files and markers are synced."""
@@ -423,7 +417,6 @@ class Journal:
             self._change_unguarded(name, lambda: self._database.execute(sql, values))
 
     def _change_unguarded(self, name: str, change: Callable[[], object]) -> None:
-        self.changes += 1
         with self._file.mapped_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:

@@ -1,6 +1,5 @@
 """What is at the destination, compared with what the journal says or has lost."""
 
-from collections.abc import Callable
 from typing import Final
 
 from lighterman.errors import SourceChangedError
@@ -70,19 +69,14 @@ class Adoption:
         self._listing.close()
 
 
-def is_all_listed(
-    store: Store, prefix: str, journal: Journal, *, may_go_on: Callable[[], bool] = lambda: True
-) -> bool:
+def is_all_listed(store: Store, prefix: str, journal: Journal) -> bool:
     """
     Whether everything in the journal was met in one listing, page by page, with its size and ETag. Where it says no,
-    it may only have been unable to tell so: a directory's marker, another order than that of the keys, or
-    ``may_go_on``, which is asked at each page, said no.
+    it may only have been unable to tell so: a directory's marker, or another order than that of the keys.
     """
     start = f"{prefix}/" if prefix else ""
     left, last = journal.count(), ""
     for page in store.pages(start):
-        if not may_go_on():
-            return False
         names: dict[str, dict[str, Listed]] = {}
         for one in page:
             if one.key <= last:

@@ -18,7 +18,6 @@ from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
-from sidecar.early import EarlyCheck
 from sidecar.ending import Main, MainsEnd
 from sidecar.journal import Journal
 from sidecar.loop import Done, Failed, Loop
@@ -115,7 +114,6 @@ class Service:
         self._phase = _Phase.STARTING
         self._is_over = False
         self._listings = 0
-        self._early: EarlyCheck | None = None
         self._in_background = 0
         self._raised: BaseException | None = None
 
@@ -304,10 +302,6 @@ class Service:
                 self._events.stop()
         self._publishing.drain()
         self._dispatch.drain(keeps_whole=not self._end.is_known)
-        if self._dispatch.idle and not len(self._settle) and not self._journal.is_empty():
-            early = EarlyCheck(self._store, self._options.prefix, self._journal, self._attempts)
-            self._early = early
-            self._spawn("early check", early.look, early.ended)
         self._walk_again()
 
     def _walk_again(self) -> None:
@@ -325,14 +319,8 @@ class Service:
         if self._dispatch.failed:
             self._conclude()
             return
-        early = self._early
-        if early and early.is_awaited:
-            return
-        self._phase, self._early = _Phase.LISTING, None
+        self._phase = _Phase.LISTING
         sent_before = self._tally.totals().files
-        if early and early.holds:
-            self._loop.post(lambda: self._verified([], sent_before))
-            return
         self._spawn("verify", self._verify, lambda missing: self._verified(missing, sent_before))
 
     def _verify(self) -> list[RelPath]:

@@ -271,26 +271,3 @@ def test_a_large_file_is_sent_by_parts_and_a_small_tree_costs_few_requests(
     assert len(proxy.seen(is_put)) == 10
     assert len(proxy.seen(is_part)) > 1
     assert len(proxy.seen(is_listing)) == 3
-
-
-@pytest.mark.parametrize("what", ["nothing", "a new file", "an object that someone took away"])
-def test_the_last_check_goes_with_the_last_walk_where_nothing_is_sent(
-    s3_bucket, program_over, proxy_to, tmp_path, what
-):
-    """One listing at the start, and the last check, which is made anew where something was sent."""
-    proxy = proxy_to(s3_bucket.endpoint)
-    program = program_over(s3_bucket._replace(endpoint=proxy.url))
-    outputs = Outputs(program, s3_bucket, tmp_path / "outputs")
-    outputs.write("a")
-    outputs.write("b")
-    assert outputs.sync().code == 0
-    if what == "a new file":
-        outputs.write("c")
-    elif what != "nothing":
-        s3_bucket.delete("out/a")
-    before = len(proxy.seen(is_listing)), len(proxy.seen(is_put))
-    assert outputs.sync().code == 0
-    listings, puts = len(proxy.seen(is_listing)) - before[0], len(proxy.seen(is_put)) - before[1]
-    assert outputs.names() == ["a", "b", *(["c"] if what == "a new file" else [])]
-    assert puts == (what != "nothing")
-    assert listings == 2 if what == "nothing" else listings > 2
