@@ -102,7 +102,7 @@ class Dispatch:
         self.on_landed: Callable[[RelPath], object] = lambda _path: None
         """Told of each file that is in the bucket as it is, or gone."""
 
-        self.on_arrival: Callable[[RelPath], object] = lambda _path: None
+        self.on_sent: Callable[[RelPath], object] = lambda _path: None
         """Told of each file that was sent."""
 
     # What comes in
@@ -349,7 +349,7 @@ class Dispatch:
                     self._told_and_sent.add(path)
                 if result is Result.SENT:
                     self._ledger.sent(path)
-                    self.on_arrival(path)
+                    self.on_sent(path)
                     get_logger().debug(
                         "sidecar.file_synced",
                         key=key_of(self._prefix, path),

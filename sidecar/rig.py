@@ -135,7 +135,7 @@ class Rig:
         )
         if options.deletes == "mirror":
             self.dispatch.being_deleted = self.deletes.under_way
-            self.dispatch.on_arrival = self.deletes.arrived
+            self.dispatch.on_sent = self.deletes.arrived
         self.publishing = Publishing(
             options,
             self.settle,
