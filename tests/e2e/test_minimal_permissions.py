@@ -1,0 +1,210 @@
+"""What docs/clouds/ says that a login needs is enough for all that jobs do, and all of it is needed."""
+
+import json
+
+import places
+import pytest
+import yaml
+from docs_blocks import titled
+from permission_scenes import AREA, Scene
+from program import Program
+from servers.gcs_access import ROLES
+
+COPY = "x-amz-copy-source"
+
+
+@pytest.fixture
+def scene_of(tmp_path, proxy_to):
+    """The program as somebody with few rights in a place, and what it asks for."""
+
+    def make(owner, login):
+        proxy = proxy_to(owner.endpoint)
+        secret = tmp_path / "secret"
+        secret.mkdir()
+        entry = places.entry(places.through(owner, proxy.url), secret)
+        entry["schema"]["bucket"] += f"/{AREA}"
+        for name, text in login.items():
+            (secret / name).write_text(text)
+        (tmp_path / "catalog.json").write_text(json.dumps([entry]))
+        environ = {"LIGHTERMAN_CATALOG": str(tmp_path / "catalog.json")}
+        return Scene(Program(tmp_path, environ), owner, proxy, tmp_path)
+
+    return make
+
+
+def s3_actions(request):
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html"""
+    query, key = request.query, request.path.strip("/").partition("/")[2]
+    if not key:
+        return {
+            "s3:ListBucketMultipartUploads"
+            if "uploads" in query
+            else "s3:GetLifecycleConfiguration"
+            if "lifecycle" in query
+            else "s3:ListBucket"
+        }
+    if request.method in {"GET", "HEAD"}:
+        return {"s3:ListMultipartUploadParts" if "uploadId" in query else "s3:GetObject"}
+    if request.method == "DELETE":
+        return {"s3:AbortMultipartUpload" if "uploadId" in query else "s3:DeleteObject"}
+    return {"s3:PutObject"} | ({"s3:GetObject"} if COPY in request.headers else set())
+
+
+def policy_for(title, bucket):
+    """The policy of docs/clouds/aws.md, for another bucket and prefix, and its actions."""
+    text = titled("clouds/aws.md", title)
+    for named in ("datasets", "runs"):
+        text = text.replace(f"my-bucket/{named}/", f"my-bucket/{AREA}/")
+    policy = json.loads(text.replace("my-bucket", bucket))
+    actions = set()
+    for statement in policy["Statement"]:
+        action = statement["Action"]
+        actions |= {action} if isinstance(action, str) else set(action)
+    return policy, actions
+
+
+def s3_scene(account, scene_of, title):
+    owner = account.bucket()
+    policy, actions = policy_for(title, owner.name)
+    key = account.make_key(policy)
+    login = {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+    }
+    return scene_of(owner, login), actions
+
+
+def assert_s3_asks_below(scene):
+    """Listings of other prefixes than the connection's own would need more than the condition of the page."""
+    listed = [
+        request.query.get("prefix", "")
+        for request in scene.requests
+        if s3_actions(request) & {"s3:ListBucket", "s3:ListBucketMultipartUploads"}
+    ]
+    assert set() == {each for each in listed if not each.startswith(f"{AREA}/")}
+
+
+def assert_nothing_was_refused(scene):
+    """A refusal that is lived with, as that of copies, would show in no exit code."""
+    assert [] == [request for request in scene.requests if request.status in {401, 403}]
+
+
+def test_the_reading_policy_is_enough_and_no_more(account, scene_of):
+    """A server that checks each request against the page's policy lets all of it through; every action is used."""
+    scene, actions = s3_scene(account, scene_of, "read-policy.json")
+
+    scene.reads()
+
+    assert actions == set().union(*map(s3_actions, scene.requests))
+    assert_s3_asks_below(scene)
+
+
+def test_what_a_policy_does_not_allow_is_refused(account, scene_of):
+    """The server really checks: who may read may not write."""
+    scene, _ = s3_scene(account, scene_of, "read-policy.json")
+    scene.outputs.write("a")
+
+    scene.run("sync", *scene.outputs.flags(), code=77)
+
+
+def test_the_writing_policy_is_enough_and_no_more(account, scene_of):
+    """As for reading; copies, resumed and abandoned uploads and deletes are among it."""
+    scene, actions = s3_scene(account, scene_of, "write-policy.json")
+
+    scene.writes()
+
+    assert actions == set().union(*map(s3_actions, scene.requests))
+    assert_nothing_was_refused(scene)
+    assert_s3_asks_below(scene)
+
+
+def gcs_permissions(request):
+    """https://cloud.google.com/storage/docs/access-control/iam-json, and iam-xml for paths without /storage/v1"""
+    path = request.path
+    if path == "/token" or "upload_id" in request.query:
+        return set()  # the login itself, and a session whose begin took the permission
+    if "/rewriteTo/" in path:
+        return {"storage.objects.get", "storage.objects.create"}
+    if path.startswith("/storage/v1/b/") and "/o" not in path:
+        return {"storage.buckets.get"}
+    if request.method == "GET" and path.endswith("/o"):
+        return {"storage.objects.list"}
+    made = {"POST": "create", "PUT": "create", "DELETE": "delete"}
+    return {f"storage.objects.{made.get(request.method, 'get')}"}
+
+
+def gcs_scene(gcs_bucket, scene_of, role):
+    email = f"few-rights-{gcs_bucket.name}@tests.iam.gserviceaccount.com"
+    gcs_bucket.grant(role, f"serviceAccount:{email}")
+    key = gcs_bucket.server.service_account(email, owner=False)
+    return scene_of(gcs_bucket, {"key.json": json.dumps(key)})
+
+
+def test_googles_viewer_is_enough_to_read(gcs_bucket, scene_of):
+    """roles/storage.objectViewer, whose permissions the server checks."""
+    scene = gcs_scene(gcs_bucket, scene_of, "roles/storage.objectViewer")
+
+    scene.reads()
+
+    seen = set().union(*map(gcs_permissions, scene.requests))
+    assert {"storage.objects.get", "storage.objects.list"} == seen
+    assert_nothing_was_refused(scene)
+
+
+def test_the_role_for_writing_to_google_is_enough_and_no_more(gcs_bucket, scene_of):
+    """The custom role of the page: all its permissions are used, and no others."""
+    role = yaml.safe_load(titled("clouds/google.md", "role.yaml"))
+    scene = gcs_scene(gcs_bucket, scene_of, "projects/tests/roles/lightermanWriter")
+
+    scene.writes()
+
+    permissions = set(role["includedPermissions"])
+    assert ROLES["projects/tests/roles/lightermanWriter"] == permissions
+    assert set().union(*map(gcs_permissions, scene.requests)) == permissions
+    assert permissions < ROLES["roles/storage.objectUser"]
+    assert_nothing_was_refused(scene)
+
+
+BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
+
+def azure_actions(request):
+    """https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory"""
+    reads = {f"{BLOBS}/read"}
+    if request.method in {"GET", "HEAD"}:
+        return reads
+    if request.method == "DELETE":
+        return {f"{BLOBS}/delete"}
+    return {f"{BLOBS}/write"} | (reads if "x-ms-copy-source" in request.headers else set())
+
+
+def azure_scene(container, scene_of, permissions):
+    login = {
+        "AZURE_STORAGE_ACCOUNT": container.server.account,
+        "AZURE_STORAGE_SAS_TOKEN": container.sas(permissions),
+    }
+    return scene_of(container, login)
+
+
+def data_actions(title):
+    return set(json.loads(titled("clouds/azure.md", title))["DataActions"])
+
+
+def test_the_role_for_reading_from_azure_is_enough_and_no_more(azure_container, scene_of):
+    """Requests are told by what they take; a SAS of the page's letters, which Azurite checks, lets them through."""
+    scene = azure_scene(azure_container, scene_of, "rl")
+
+    scene.reads()
+
+    assert data_actions("read-role.json") == set().union(*map(azure_actions, scene.requests))
+    assert_nothing_was_refused(scene)
+
+
+def test_the_role_for_writing_to_azure_is_enough_and_no_more(azure_container, scene_of):
+    """As for reading."""
+    scene = azure_scene(azure_container, scene_of, "rwdl")
+
+    scene.writes()
+
+    assert data_actions("write-role.json") == set().union(*map(azure_actions, scene.requests))
+    assert_nothing_was_refused(scene)
