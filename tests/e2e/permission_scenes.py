@@ -47,14 +47,14 @@ class Scene:
         self.run("verify", *place, "--dir", "in/data", "--path", "inputs/data", "--read")
         self.run("check", "bucket")
 
-    def writes(self):
+    def writes(self, *how):
         """
         Uploads whole and by parts, live files, copies, groups, mirrored deletes, conditions; killed in the
         middle of an upload, going on, giving up; verify; check.
         """
         self._grows_and_moves()
         self._is_killed()
-        self.run("sync", *self.outputs.flags("--on-conflict", "fail", "--marker", "done.json"))
+        self.run("sync", *self.outputs.flags("--marker", "done.json", *how))
         self.run("verify", "--connection", "bucket", "--dir", "out", "--marker", "done.json")
         self.run("check", "bucket", "--write", "--to", "out")
 

@@ -11,6 +11,7 @@ from program import Program
 from servers.gcs_access import ROLES
 
 COPY = "x-amz-copy-source"
+CONDITIONAL = ("--on-conflict", "fail")
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def s3_actions(request):
     return {"s3:PutObject"} | ({"s3:GetObject"} if COPY in request.headers else set())
 
 
-def policy_for(title, bucket):
-    """The policy of docs/clouds/aws.md, for another bucket and prefix, and its actions."""
-    text = titled("clouds/aws.md", title)
+def policy_for(title, bucket, page="clouds/aws.md"):
+    """The policy of the page, for another bucket and prefix, and its actions."""
+    text = titled(page, title)
     for named in ("datasets", "runs"):
         text = text.replace(f"my-bucket/{named}/", f"my-bucket/{AREA}/")
     policy = json.loads(text.replace("my-bucket", bucket))
@@ -111,11 +112,30 @@ def test_the_writing_policy_is_enough_and_no_more(account, scene_of):
     """As for reading; copies, resumed and abandoned uploads and deletes are among it."""
     scene, actions = s3_scene(account, scene_of, "write-policy.json")
 
-    scene.writes()
+    scene.writes(*CONDITIONAL)
 
     assert actions == set().union(*map(s3_actions, scene.requests))
     assert_nothing_was_refused(scene)
     assert_s3_asks_below(scene)
+
+
+@pytest.mark.ceph
+def test_the_bucket_policy_for_ceph_is_enough(rgw, rgw_bucket, scene_of):
+    """RGW checks each request of a user who isn't the bucket's owner against the page's policy."""
+    if rgw.directory is None:
+        pytest.skip("users are made only in a Ceph of our own")
+    policy, _ = policy_for("bucket-policy.json", rgw_bucket.name, "clouds/s3-compatible.md")
+    key, secret = rgw.make_user("trainer")
+    client = rgw_bucket.client()
+    client.put_bucket_policy(Bucket=rgw_bucket.name, Policy=json.dumps(policy))
+    client.close()
+    login = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    scene = scene_of(rgw_bucket, login)
+
+    scene.reads()
+    scene.writes()  # this Ceph keeps no conditions
+
+    assert_nothing_was_refused(scene)
 
 
 def gcs_permissions(request):
@@ -156,7 +176,7 @@ def test_the_role_for_writing_to_google_is_enough_and_no_more(gcs_bucket, scene_
     role = yaml.safe_load(titled("clouds/google.md", "role.yaml"))
     scene = gcs_scene(gcs_bucket, scene_of, "projects/tests/roles/lightermanWriter")
 
-    scene.writes()
+    scene.writes(*CONDITIONAL)
 
     permissions = set(role["includedPermissions"])
     assert ROLES["projects/tests/roles/lightermanWriter"] == permissions
@@ -204,7 +224,7 @@ def test_the_role_for_writing_to_azure_is_enough_and_no_more(azure_container, sc
     """As for reading."""
     scene = azure_scene(azure_container, scene_of, "rwdl")
 
-    scene.writes()
+    scene.writes(*CONDITIONAL)
 
     assert data_actions("write-role.json") == set().union(*map(azure_actions, scene.requests))
     assert_nothing_was_refused(scene)
