@@ -77,9 +77,9 @@ def main_parts(connections: Sequence[Connection], volumes: Volumes) -> tuple[Par
 
 def _settings(parts: Parts, connection: Connection) -> list[str]:
     """The settings that are no secret, as ``lighterman env`` prints them."""
+    for name, plain in _plain_env(connection).items():
+        parts.set(name, plain)
     if not isinstance(connection.schema, Bucket):
-        for name, value in _plain_env(connection).items():
-            parts.set(name, value)
         return []
     if connection.kind == "wasb":
         _azure_settings(parts, connection)
@@ -89,10 +89,9 @@ def _settings(parts: Parts, connection: Connection) -> list[str]:
         secret=None,
         config_map=None,
         env=_without_login(connection),
-        options=connection.options,
     )
     environment = environment_of(stripped, {}, TransferSettings())
-    for name, value in [*_plain_env(connection).items(), *environment.variables.items()]:
+    for name, value in environment.variables.items():
         if isinstance(value, str):
             parts.set(name, value)
     return [note for note in environment.notes if "TensorFlow" in note or "no variable" in note]
@@ -116,8 +115,6 @@ def _plain_env(connection: Connection) -> dict[str, str]:
 
 
 def _azure_settings(parts: Parts, connection: Connection) -> None:
-    for name, value in _plain_env(connection).items():
-        parts.set(name, value)
     assert isinstance(connection.schema, Bucket)  # noqa: S101 - the caller has looked
     place = parse_bucket("wasb", connection.schema.bucket)
     if place.account:
