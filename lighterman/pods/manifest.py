@@ -66,6 +66,12 @@ def manifest_of(
             "neither an init block nor outputs",
             "there is nothing of Lighterman's in it to render: init: […], outputs: {…}",
         )
+    if written.run.container.name in (CHECK, INIT, SIDECAR):
+        written.fail(
+            written.place("container", "name"),
+            f"{written.run.container.name} is a container of Lighterman's",
+            "call main something else, or leave the name out",
+        )
     connections = _connections(written, find_connection)
     check_paths(written)
     check_prefixes(written)
@@ -161,42 +167,59 @@ def _check_uris(written: Written, connections: Mapping[str, Connection]) -> None
 
 def _end(written: Written, wishes: Wishes, paths: Mapping[str, Mounted]) -> End:
     if wishes.is_native:
-        for flag, value in (
-            ("--watch-process", wishes.watch_process),
-            ("--done-file", wishes.done_file),
-        ):
-            if value is not None:
-                raise UsageError(
-                    f"{flag} is for --no-native: the kubelet tells a native sidecar when main has ended",
-                    hint=f"add --no-native, or leave {flag} out",
-                )
+        _refuse_ends(wishes)
+    if wishes.is_native or not written.spec.outputs:
         return End()
     if wishes.watch_process is not None and wishes.done_file:
         raise UsageError("--watch-process and --done-file are two ends of main", hint="say one")
     if wishes.done_file:
-        if not written.spec.outputs:
-            return End(is_native=False)
-        outputs = [paths[path] for path in output_paths(written)]
-        if covering(wishes.done_file, outputs) is None:
+        return End(is_native=False, done_file=_done_file(written, wishes.done_file, paths))
+    return End(is_native=False, process=_process(written, wishes.watch_process))
+
+
+def _refuse_ends(wishes: Wishes) -> None:
+    for flag, value in (
+        ("--watch-process", wishes.watch_process),
+        ("--done-file", wishes.done_file),
+    ):
+        if value is not None:
             raise UsageError(
-                f"--done-file {wishes.done_file} is where the sidecar can't see it",
-                hint=f"name a file on a volume of the outputs: {outputs[0].path}/.done",
+                f"{flag} is for --no-native: the kubelet tells a native sidecar when main has ended",
+                hint=f"add --no-native, or leave {flag} out",
             )
-        return End(is_native=False, done_file=wishes.done_file)
-    if isinstance(wishes.watch_process, int):
+
+
+def _done_file(written: Written, path: str, paths: Mapping[str, Mounted]) -> str:
+    outputs = [paths[output] for output in output_paths(written)]
+    if covering(path, outputs) is None:
         raise UsageError(
-            f"--watch-process {wishes.watch_process}: nobody knows main's number before it runs",
+            f"--done-file {path} is where the sidecar can't see it",
+            hint=f"name a file on a volume of the outputs: {outputs[0].path}/.done",
+        )
+    return path
+
+
+def _process(written: Written, said: str | int | None) -> str:
+    if isinstance(said, int):
+        raise UsageError(
+            f"--watch-process {said}: nobody knows main's number before it runs",
             hint="give its name",
         )
+    if written.environment.share_process_namespace is False:
+        written.fail(
+            written.place("environment", "shareProcessNamespace"),
+            "the sidecar couldn't see main's process",
+            "take it out, or give --done-file",
+        )
     command = written.run.container.command
-    process = wishes.watch_process or (command[0].rpartition("/")[2] if command else None)
+    process = said or (command[0].rpartition("/")[2] if command else None)
     if not process:
         written.fail(
             written.place("container", "command"),
             "what main's process is called isn't known",
             "say the command there, or --watch-process NAME, or --done-file PATH",
         )
-    return End(is_native=False, process=str(watched(process)))
+    return str(watched(process))
 
 
 def _pod(setting: Setting, containers: Containers) -> dict[str, Any]:
