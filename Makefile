@@ -7,7 +7,7 @@ TEST_WORKERS ?= 4
 KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-monitoring test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -27,7 +27,7 @@ demo-s3: .venv/dev ## the same over a real S3 server on this machine
 
 test: .venv/dev ## the whole suite with its servers, and the coverage it must reach (Debian: git rsync)
 	@containers/need git rsync
-	$(PYTEST) -m 'not ceph and not image and not browser and not writers' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
+	$(PYTEST) -m 'not ceph and not image and not browser and not writers and not promtool' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
 
 lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff check .
@@ -55,6 +55,10 @@ test-browser: .venv/dev ## the status page in a headless Chromium (Debian: chrom
 screenshots: .venv/dev ## the pictures of docs/status.md, by the same browser
 	@containers/need chromium chromedriver
 	.venv/bin/python tests/browser/screenshots.py
+
+test-monitoring: .venv/dev ## alerts, dashboard and scrape configuration, by Prometheus' promtool (Debian: prometheus)
+	@containers/need promtool
+	$(PYTEST) -m promtool
 
 test-killed: .venv/dev ## every test that kills the sidecar, with 40 kills each (KILLS=40; Debian: git rsync)
 	@containers/need git rsync

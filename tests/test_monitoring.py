@@ -15,8 +15,8 @@ from sidecar.status.facts import (
     BacklogFacts,
     Facts,
     OutputsFacts,
-    ReconcileFacts,
     Reasons,
+    ReconcileFacts,
 )
 
 MONITORING = REPOSITORY / "examples" / "monitoring"

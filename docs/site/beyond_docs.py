@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).parents[2]
@@ -40,7 +40,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for target in _targets(page.content_string, uri):
             if target.startswith("docs/") or files.get_file_from_path(target):
                 continue
-            files.append(File.generated(config, target, abs_src_path=str(ROOT / target)))
+            taken = File.generated(config, target, abs_src_path=str(ROOT / target))
+            taken.inclusion = InclusionLevel.NOT_IN_NAV  # it may be there, and needn't
+            files.append(taken)
             if target.endswith(".md"):
                 queue.append(target)
     return files
