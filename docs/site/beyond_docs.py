@@ -32,19 +32,17 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Take in what pages link to outside of docs/, and what that links to in turn."""
-    queue = [file.src_uri for file in files.documentation_pages()]
+    queue = files.documentation_pages()
     while queue:
-        uri = queue.pop()
-        page = files.get_file_from_path(uri)
-        assert page is not None
-        for target in _targets(page.content_string, uri):
+        page = queue.pop()
+        for target in _targets(page.content_string, page.src_uri):
             if target.startswith("docs/") or files.get_file_from_path(target):
                 continue
             taken = File.generated(config, target, abs_src_path=str(ROOT / target))
             taken.inclusion = InclusionLevel.NOT_IN_NAV  # it may be there, and needn't
             files.append(taken)
             if target.endswith(".md"):
-                queue.append(target)
+                queue.append(taken)
     return files
 
 
