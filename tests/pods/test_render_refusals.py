@@ -212,6 +212,11 @@ REFUSED = {
         "run.lighterman.sidecar.env: $LIGHTERMAN_DELETES: 'all' is none of keep, mirror",
         "unset it or mend it",
     ),
+    "a credential for our own containers": (
+        {"lighterman": {"init": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}}}},
+        "run.lighterman.init.env.AWS_SECRET_ACCESS_KEY: a credential in clear",
+        "secret: {name: …}",
+    ),
     "a limit said twice": (
         {"backoffLimit": 1, "top": {"termination": {"maxRetries": 2}}},
         "termination.maxRetries: stands beside run.backoffLimit",
@@ -227,6 +232,7 @@ def test_a_wrong_job_spec_is_refused_by_name(render, members, said, mend):
     assert (78, "") == (rendered.code, rendered.text), rendered.log
     assert said in rendered.failure["error"]
     assert mend in rendered.failure["hint"]
+    assert "not-to-be-seen" not in rendered.log
 
 
 S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
