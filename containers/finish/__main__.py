@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bytecode import compile_packages, compile_standard_library
 from elf import cut
-from leave_out import leave_out
+from leave_out import CERTIFICATES, leave_out
 from reach import STORES, left_out, reached
-from use import errors_of, named_by, use
+from use import errors_of, named_by, sources_of
 
 HOME = Path("/opt/lighterman")
 LIBRARY = f"lib/python{sysconfig.get_python_version()}/site-packages"
@@ -44,6 +44,8 @@ def pack(site: Path, clouds: frozenset[str], used: Path) -> None:
     gone = leave_out(site, found)
     saved_bytes = sum(cut(file) for file in sorted(site.rglob("*.so*")))
     compiled = compile_packages(site)
+    for script in (*HOME.glob("bin/*ctivate*"), HOME / ".gitignore"):
+        script.unlink()
     for module, error in errors_of(found).items():
         if error and not before[module]:
             raise SystemExit(f"{module} misses what was left out: {error}")
@@ -69,9 +71,11 @@ def fit(used: Path, root: Path) -> None:
     (home / "pyvenv.cfg").write_text(
         f"home = {Path(sys.executable).parent}\ninclude-system-site-packages = false\n"
     )
+    if not Path(CERTIFICATES).exists():
+        raise SystemExit(f"this base has no {CERTIFICATES}: install ca-certificates in it")
     sys.path.insert(0, str(HOME / LIBRARY))
-    use(used.read_text().split())
-    print(f"compiled {compile_standard_library(root)} modules of the standard library")
+    compiled = compile_standard_library(sources_of(used.read_text().split()), root)
+    print(f"compiled {compiled} modules of the standard library")
 
 
 if __name__ == "__main__":

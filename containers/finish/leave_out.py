@@ -1,11 +1,13 @@
 """What the program can't reach is taken away: distributions, modules, and data that is of no use without them."""
 
+import gzip
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 SERVICES: Final = ("s3", "sts", "sso", "sso-oidc")
 """What logging in and moving bytes can need; see botocore.credentials for the last three."""
@@ -13,10 +15,14 @@ FOR_BUILDS: Final = (".c", ".h", ".pxd", ".pxi", ".pyi", ".pyx", ".typed")
 """Of no use to who only runs it."""
 FILES: Final = {
     "botocore/cacert.pem": "certifi's is the one that botocore reads",
-    "botocore/data/s3/examples-1.json": "for its documentation",
+    "botocore/data/*/*/examples-1.json": "for its documentation",
     "zstandard/_cffi*": "for other Pythons",
 }
 """Files by what they are called below the packages, and why they are left out."""
+EMPTIED: Final = {"rich/_emoji_codes.py": "EMOJI = {}\n"}
+"""Tables that are imported and hold nothing that is looked up: a bar of progress has no emoji."""
+CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""The base's, as Debian's own certifi has them: they are updated with it, and have what was added there."""
 METADATA: Final = ("METADATA", "entry_points.txt")
 LICENCES: Final = ("LICEN", "NOTICE", "COPYING", "AUTHORS")
 """What a distribution's licence asks to be passed on begins so."""
@@ -38,7 +44,14 @@ def leave_out(site: Path, found: dict[str, Path]) -> list[str]:
     for name in FILES:
         for file in site.glob(name):
             file.unlink()
-    _leave_out_services(site / "botocore" / "data")
+    for name, text in EMPTIED.items():
+        if (site / name).exists():
+            (site / name).write_text(text)
+    for bundle in site.glob("certifi/cacert.pem"):
+        bundle.unlink()
+        bundle.symlink_to(CERTIFICATES)
+    if (site / "botocore").is_dir():
+        _leave_out_services(site / "botocore" / "data")
     _shorten_metadata(site)
     _remove_empty(site)
     return gone
@@ -73,10 +86,39 @@ def _is_told(file: Path) -> bool:
 
 
 def _leave_out_services(data: Path) -> None:
-    """The descriptions of AWS's 400 other services."""
-    for service in data.glob("*/") if data.is_dir() else ():
+    """What describes AWS's 400 other services, and of these four the prose, which is half of them."""
+    for service in data.glob("*/"):
         if service.name not in SERVICES:
             shutil.rmtree(service)
+    prefixes = set()
+    for packed in sorted(data.glob("*/*/service-2.json.gz")):
+        description = _without_prose(json.loads(gzip.decompress(packed.read_bytes())))
+        prefixes.add(description["metadata"]["endpointPrefix"])
+        _write(packed.with_suffix(""), description)
+        packed.unlink()
+    endpoints = json.loads((data / "endpoints.json").read_bytes())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in prefixes}
+    _write(data / "endpoints.json", endpoints)
+
+
+def _write(file: Path, document: Any) -> None:
+    file.write_text(json.dumps(document, separators=(",", ":")))
+
+
+def _without_prose(value: Any) -> Any:
+    """A description of a service without the texts that only its documentation is made of."""
+    if isinstance(value, list):
+        return [_without_prose(each) for each in value]
+    if isinstance(value, dict):
+        # A member may be called so too; then what is there is no text.
+        return {
+            name: _without_prose(each)
+            for name, each in value.items()
+            if not (name == "documentation" and isinstance(each, str))
+        }
+    return value
 
 
 def _shorten_metadata(site: Path) -> None:

@@ -4,6 +4,7 @@ inside functions too, through the installed packages. Nothing is run for it.
 """
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ BY_NAME: Final = {
 """Imports that no statement tells: of a Rust extension; through an entry point."""
 
 NOT_FOLLOWED: Final = {
+    "dateutil.rrule": "botocore reads times, and no calendars",
     "dateutil.zoneinfo": "botocore reads times with an offset, and no names of zones",
     "google.cloud.storage._experimental": "gRPC, which isn't installed",
     "google.cloud.storage.asyncio": "gRPC, which isn't installed",
@@ -44,6 +46,9 @@ NOT_FOLLOWED: Final = {
     "zstandard.backend_cffi": "for other Pythons",
 }
 """Imports that are behind a question which the program never answers with yes, and why."""
+
+WITHOUT: Final = {"msgspec._utils": "typing_extensions"}
+"""Imports of what the importing module does as well without, on this Python."""
 
 
 def own_modules(site: Path) -> Iterator[str]:
@@ -100,6 +105,8 @@ def _imported_by(name: str, file: Path) -> Iterator[str]:
         package = name if source.name == "__init__.py" else name.rpartition(".")[0]
         tree = ast.parse(source.read_bytes())
         for module, alias in imports(tree, package):
+            if module == WITHOUT.get(name):
+                continue
             yield module
             if alias:
                 yield f"{module}.{alias}"
@@ -115,8 +122,8 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     todo = [tree]
     while todo:
         match todo.pop():
-            case ast.If(test=test, orelse=otherwise) if _is_never(test):
-                todo.extend(otherwise)
+            case ast.If(test=test, body=body, orelse=otherwise) if (known := _known(test)) is not None:
+                todo.extend(body if known else otherwise)
             case ast.Import(names=names):
                 yield from ((alias.name, "") for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
@@ -127,12 +134,23 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
                 todo.extend(ast.iter_child_nodes(node))
 
 
-def _is_never(test: ast.expr) -> bool:
-    """``if TYPE_CHECKING:``, and ``if __name__ == "__main__":`` of a module that is imported."""
+def _known(test: ast.expr) -> bool | None:
+    """
+    What is known of a condition: of ``TYPE_CHECKING``, of ``__name__ == "__main__"`` in a module that is
+    imported, and of a comparison of ``sys.version_info``.
+    """
     match test:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Compare(left=ast.Name(id=name)):
-            return name in ("TYPE_CHECKING", "__name__")
-    return False
+        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return False
+        case ast.Compare(left=ast.Name(id="__name__")):
+            return False
+        case ast.Compare(
+            left=ast.Attribute(attr="version_info"),
+            ops=[ast.GtE() | ast.Lt() as compared],
+            comparators=[ast.Tuple() as version],
+        ):
+            return (sys.version_info >= ast.literal_eval(version)) is isinstance(compared, ast.GtE)
+    return None
 
 
 def _names(tree: ast.AST) -> Iterator[str]:
