@@ -1,6 +1,6 @@
 # The image of both jobs: init and sidecar. Any base with Python 3.13 at /usr/local/bin/python and pip will do.
 ARG BASE_IMAGE=python:3.13-slim
-# The base of the target `shell-less`: any with the same Python, wherever it has it, and nothing else.
+# The base of the target `shell-less`: any with the same Python at /usr/bin/python3.13, as Debian has it.
 ARG SHELL_LESS_BASE=gcr.io/distroless/python3-debian13
 
 FROM ${BASE_IMAGE} AS build
@@ -34,7 +34,6 @@ COPY --chmod=0755 entrypoint.sh /image/entrypoint.sh
 
 # The same on a base that has no shell and no package manager.
 FROM ${SHELL_LESS_BASE} AS fitted
-ARG SHELL_LESS_PYTHON=/usr/bin/python3.13
 COPY --from=build /image/opt/ /opt/
 COPY --from=build /src/containers/finish /finish
 COPY --from=build /used /used

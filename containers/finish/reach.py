@@ -122,7 +122,9 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     todo = [tree]
     while todo:
         match todo.pop():
-            case ast.If(test=test, body=body, orelse=otherwise) if (known := _known(test)) is not None:
+            case ast.If(test=test, body=body, orelse=otherwise) if (
+                known := _known(test)
+            ) is not None:
                 todo.extend(body if known else otherwise)
             case ast.Import(names=names):
                 yield from ((alias.name, "") for alias in names)
