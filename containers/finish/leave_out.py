@@ -41,6 +41,13 @@ def leave_out(site: Path, found: dict[str, Path]) -> list[str]:
         for file in files:
             if not (is_kept and _is_kept(file, site, needed, packages)):
                 file.unlink(missing_ok=True)
+    _leave_out_data(site)
+    _shorten_metadata(site)
+    _remove_empty(site)
+    return gone
+
+
+def _leave_out_data(site: Path) -> None:
     for name in FILES:
         for file in site.glob(name):
             file.unlink()
@@ -52,9 +59,6 @@ def leave_out(site: Path, found: dict[str, Path]) -> list[str]:
         bundle.symlink_to(CERTIFICATES)
     if (site / "botocore").is_dir():
         _leave_out_services(site / "botocore" / "data")
-    _shorten_metadata(site)
-    _remove_empty(site)
-    return gone
 
 
 def _files(distribution: Distribution) -> list[Path]:

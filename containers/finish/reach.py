@@ -158,6 +158,7 @@ def _known(test: ast.expr) -> bool | None:
 def _names(tree: ast.AST) -> Iterator[str]:
     """Dotted names among a module's texts: what it hands to ``import_module`` later."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            if all(part.isidentifier() for part in node.value.split(".")):
-                yield node.value
+        match node:
+            case ast.Constant(value=str() as text) if "." in text:
+                if all(part.isidentifier() for part in text.split(".")):
+                    yield text
