@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lighterman import __version__
 from lighterman.cgroup import memory_limit_bytes
@@ -23,6 +24,9 @@ from lighterman.log import configure as configure_log
 from lighterman.log import get_logger
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from lighterman.connections.model import Connection
 
 
 class Command(NamedTuple):
@@ -74,6 +78,12 @@ COMMANDS: Final = {
     "mark-stop": Command(
         "note for the sidecar that the pod's stop begins now, as a preStop hook does",
         "sidecar.mark_stop",
+        is_transfer=False,
+        is_hook=True,
+    ),
+    "ready": Command(
+        "say by the exit code whether the sidecar has its journal and its watches, as a probe asks",
+        "sidecar.ready",
         is_transfer=False,
         is_hook=True,
     ),
@@ -289,16 +299,29 @@ def budget_bytes(name: str, asked: int | None, limit: int | None) -> int:
 def _context(
     name: str, arguments: Namespace, environ: Mapping[str, str], clock: Clock, tally: Tally
 ) -> Context:
-    from lighterman.connections.catalog import find_connection
-
     return Context(
         environ=environ,
-        find_connection=find_connection(arguments.catalog, environ),
+        find_connection=_finder(arguments.catalog, environ),
         settings=_settings(name, arguments),
         clock=clock,
         tally=tally,
         stop=_stopped_by_signals(),
     )
+
+
+def _finder(catalog: str | None, environ: Mapping[str, str]) -> "Callable[[str], Connection]":
+    """Finds connections; a hook, which has little time, never asks, and waits for no import."""
+
+    @cache
+    def finder() -> "Callable[[str], Connection]":
+        from lighterman.connections.catalog import find_connection
+
+        return find_connection(catalog, environ)
+
+    def find(name: str) -> "Connection":
+        return finder()(name)
+
+    return find
 
 
 def _settings(name: str, arguments: Namespace) -> TransferSettings:
