@@ -103,7 +103,7 @@ LEAST_MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command; returns the exit code of the contract's table."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _as_ours(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     clock = SystemClock()
     begun = clock.monotonic()
@@ -127,6 +127,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _say(name, failure)
     _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
     return int(code)
+
+
+def _as_ours(argv: Sequence[str]) -> Sequence[str]:
+    """A URI in the command's place is how KServe calls its storage initializer: ``URI DEST``, or several pairs."""
+    return ["init", "--kserve", *argv] if argv and "://" in argv[0] else argv
 
 
 def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
