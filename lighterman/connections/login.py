@@ -180,7 +180,7 @@ def _login_of(source: Source) -> dict[str, object]:
     """The fields of a login that this source alone gives; empty if it has none."""
     unsigned = source.first(S3Names.ANONYMOUS)
     if unsigned and _switch(unsigned):
-        return {"source": source.name, "anonymous": True}
+        return {"source": f"{unsigned.name} of the {source.name}", "anonymous": True}
     parts = _Parts(*(source.first(names) for names in _LOGIN_NAMES))
     if not any(parts):
         return {}
