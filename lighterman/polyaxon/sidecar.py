@@ -93,7 +93,7 @@ def _say_unmapped(arguments: Namespace) -> None:
     if given:
         get_logger().warning(
             "polyaxon.not_mapped",
-            flags=given,
+            flags=" ".join(given),
             hint="main's log and the run's spec aren't collected; outputs and events are",
         )
 

@@ -273,7 +273,7 @@ def test_outputs_are_in_the_store_while_main_runs_and_when_it_ended(run, sidecar
         f"store/{UUID}/outputs/metrics.json",
     ]
     assert ended.event("polyaxon.main_ended")["container"] == "polyaxon-main"
-    assert ended.event("polyaxon.not_mapped")["flags"] == ["--monitor-logs", "--monitor-spec"]
+    assert ended.event("polyaxon.not_mapped")["flags"] == "--monitor-logs --monitor-spec"
 
 
 def test_a_main_that_ended_before_is_no_endless_wait(run, sidecar, api):
