@@ -4,10 +4,11 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from pods import CONTAINERS, podman
+from pods import CONTAINERS, DEADLINE_SECONDS, podman
 
 pytestmark = pytest.mark.image
 
@@ -78,14 +79,18 @@ def test_the_sidecars_line_ends_by_its_done_file(line, s3_bucket, tmp_path):
     assert started.returncode == 0, started.stderr
     try:
         (tmp_path / "outputs" / "late.txt").write_text("late")
-        # As a job ends: some time after its sidecar began to look.
-        while "sidecar.started" not in _log("lighterman-sidecar"):
-            pass
+        _wait_for("lighterman-sidecar", "sidecar.started")
         (tmp_path / "outputs" / ".done").touch()
         podman("wait", "--ignore", "lighterman-sidecar")
     finally:
         podman("rm", "--force", "--ignore", "--time", "0", "lighterman-sidecar")
     assert s3_bucket.keys() == ["runs/2/late.txt"]
+
+
+def _wait_for(name, text):
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while text not in _log(name):
+        assert time.monotonic() < deadline, f"no {text!r} in time:\n{_log(name)}"
 
 
 def _log(name):
