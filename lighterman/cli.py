@@ -49,6 +49,8 @@ class Command(NamedTuple):
     It runs in another command's container, whose report it must not write over: it has one only where its
     own command line says so.
     """
+    is_foreign: bool = False
+    """Another program's way to call one of the others: not among what ``--help`` lists."""
 
 
 COMMANDS: Final = {
@@ -109,6 +111,16 @@ COMMANDS: Final = {
         "lighterman.commands.schema",
         is_transfer=False,
     ),
+    "initializer": Command(
+        "init, as Polyaxon calls its init image: initializer path --path-from … --path-to …",
+        "lighterman.polyaxon.initializer",
+        is_foreign=True,
+    ),
+    "polyaxon-sidecar": Command(
+        "sidecar, as Polyaxon calls its sidecar image: sidecar --container-id …",
+        "lighterman.polyaxon.sidecar",
+        is_foreign=True,
+    ),
 }
 REPORT_VARIABLE: Final = "LIGHTERMAN_REPORT"
 MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -118,7 +130,7 @@ LEAST_MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command; returns the exit code of the contract's table."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _as_ours(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     clock = SystemClock()
     begun = clock.monotonic()
@@ -142,6 +154,18 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _say(name, failure)
     _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
     return int(code)
+
+
+def _as_ours(argv: Sequence[str]) -> Sequence[str]:
+    """
+    A URI in the command's place is how KServe calls its storage initializer: ``URI DEST``, or several pairs.
+    ``sidecar --container-id`` is Polyaxon's, whose ``initializer`` has a name of its own.
+    """
+    if argv and "://" in argv[0]:
+        return ["init", "--kserve", *argv]
+    if argv[:1] == ["sidecar"] and any(one.startswith("--container-id") for one in argv):
+        return ["polyaxon-sidecar", *argv[1:]]
+    return argv
 
 
 def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
@@ -168,13 +192,17 @@ def _command_of(argv: Sequence[str]) -> str:
         close = difflib.get_close_matches(first, COMMANDS, n=1)
         said = f"there is no command {first!r}" if first else "no command given"
         raise UsageError(
-            said, hint=f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+            said, hint=f"did you mean {close[0]}?" if close else f"commands: {', '.join(_own())}"
         )
     return first
 
 
+def _own() -> list[str]:
+    return [name for name, command in COMMANDS.items() if not command.is_foreign]
+
+
 def _usage() -> str:
-    lines = [f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<11}{COMMANDS[name].summary}" for name in _own()]
     return "\n".join(
         [
             "usage: lighterman COMMAND [FLAGS]",
