@@ -208,11 +208,6 @@ def pod(spec):
 
 
 def check_object(document):
-    if document["kind"] == "ClusterStorageContainer":  # KServe's: a container, and where it is for
-        assert {"container", "supportedUriFormats"} == set(document["spec"])
-        formats = document["spec"]["supportedUriFormats"]
-        assert {"prefix", "regex"} >= {name for each in formats for name in each}
-        document = pod({"containers": [document["spec"]["container"]]})
     assert validate([document]) == known_versions()
 
 
