@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ FOREIGN = {
     *("aws", "az", "cat", "curl", "docker", "gcloud", "kubectl", "mc", "pip", "radosgw-admin"),
 }
 """What a console block may call beside Lighterman: none of it is here but AWS's."""
+MOST_SECONDS = 300
+"""Of one page: what docs/getting-started.md says of its own. Installing takes most of it."""
 INSTALLS = re.compile(r"\bmake [a-z]")
 
 
@@ -80,6 +83,7 @@ def test_commands_work_as_pasted(page, tmp_path):
     with moto_server(tmp_path / "log") as endpoint:
         S3Bucket(endpoint, "my-bucket").create()
         shell = Shell(directory, environment_of(endpoint) | ({} if installs else _installed()))
+        begun = time.monotonic()
         for block in blocks:
             if block.title:
                 (directory / block.title).write_text(block.text)
@@ -87,6 +91,7 @@ def test_commands_work_as_pasted(page, tmp_path):
                 code, printed = shell.paste(block.text)
                 assert code == 0, f"{block.place}\n{printed}"
                 assert SECRET not in printed or "--reveal" in block.text
+        assert time.monotonic() - begun < MOST_SECONDS
 
 
 def _installed() -> dict[str, str]:

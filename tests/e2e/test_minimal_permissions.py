@@ -67,12 +67,16 @@ def policy_for(title, bucket, page="clouds/aws.md"):
 def s3_scene(account, scene_of, title):
     owner = account.bucket()
     policy, actions = policy_for(title, owner.name)
+    return s3_scene_of(account, scene_of, owner, policy), actions
+
+
+def s3_scene_of(account, scene_of, owner, policy):
     key = account.make_key(policy)
     login = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
-    return scene_of(owner, login), actions
+    return scene_of(owner, login)
 
 
 def assert_s3_asks_below(scene):
@@ -117,6 +121,34 @@ def test_the_writing_policy_is_enough_and_no_more(account, scene_of):
     assert actions == set().union(*map(s3_actions, scene.requests))
     assert_nothing_was_refused(scene)
     assert_s3_asks_below(scene)
+
+
+GROWS, MOVES, DELETES, GOES_ON, GIVES_UP, LAST, VERIFY, CHECK = range(8)
+"""The commands of a writer's life, in their order."""
+FAILS = {
+    "s3:ListBucketMultipartUploads": set(),
+    "s3:GetLifecycleConfiguration": set(),
+    "s3:AbortMultipartUpload": set(),
+    "s3:GetObject": {MOVES, DELETES, VERIFY},
+    "s3:DeleteObject": {MOVES, DELETES, GOES_ON, GIVES_UP, LAST, CHECK},
+    "s3:ListMultipartUploadParts": {GOES_ON, GIVES_UP, LAST},
+}
+"""What ends with 77 without one action. Where nothing does, something stays behind, or is only said."""
+
+
+@pytest.mark.parametrize("lacking", FAILS)
+def test_what_is_left_without_an_action(account, scene_of, lacking):
+    """The page tells of each what fails without it; its file fails by name, the others are in the bucket."""
+    owner = account.bucket()
+    policy, _ = policy_for("write-policy.json", owner.name)
+    for statement in policy["Statement"]:
+        statement["Action"] = [each for each in statement["Action"] if each != lacking]
+    scene = s3_scene_of(account, scene_of, owner, policy)
+    scene.may_fail = True
+
+    scene.writes(*CONDITIONAL)
+
+    assert FAILS[lacking] == {index for index, code in enumerate(scene.codes) if code == 77}
 
 
 @pytest.mark.ceph
