@@ -69,6 +69,7 @@ test-writers: .venv/dev build/writers/installed ## under NumPy, PyArrow, safeten
 
 docs: build/docs/installed ## the site of docs/, into build/site; whatever leads nowhere in it is an error
 	NO_MKDOCS_2_WARNING=1 build/docs/bin/python -m mkdocs build --strict
+	@! grep -rlE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//' build/site --include='*.html' || { echo 'these pages load something from elsewhere' >&2; exit 1; }
 
 bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
 	.venv/bin/python benchmarks/fetch.py $(BENCH)

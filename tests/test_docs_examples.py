@@ -157,6 +157,25 @@ def test_flags_that_are_spoken_of_exist(page):
             assert set() == flags - set(flags_of(command)) - {"--help"}, text
 
 
+TARGETS = re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_make_targets_that_are_spoken_of_exist(page):
+    """`make X` is a target of the Makefile. (`make directory` is an action of a plan.)"""
+    named = set(re.findall(r"`make ([a-z][a-z-]*)", page.read_text()))
+    assert set() == named - set(TARGETS) - {"directory"}
+
+
+def test_every_suite_is_on_the_page_for_contributors():
+    """A target that tests something, and that nobody is told of, is run by nobody."""
+    suites = {
+        target for target in TARGETS if target.startswith("test") or target in {"lint", "docs"}
+    }
+    page = (DOCS / "internals.md").read_text()
+    assert suites == set(re.findall(r"^\| `make (test[a-z-]*|lint|docs)` \|", page, re.MULTILINE))
+
+
 @pytest.mark.parametrize("command", ["render"])
 def test_every_flag_is_on_its_page(command):
     """Those of all commands (the catalog, the report, the log) stand elsewhere."""
