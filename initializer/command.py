@@ -67,7 +67,7 @@ def configure(flags: Flags) -> None:
     flags.add_switch(
         "--kserve",
         help="URI DEST by the rules of KServe's storage initializer: a URI that is one archive is unpacked, "
-        "gs:// and Azure's URIs are asked anonymously where there is no login at all",
+        "gs:// and Azure's URIs are asked anonymously where there is no login at all, and nothing but the files stays",
     )
     flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
     flags.add(
@@ -107,9 +107,11 @@ def run(arguments: Namespace, context: Context) -> int:
 
         bring = partial(show, style=arguments.results) if arguments.dry_run else carry_out
         if arguments.kserve:
-            from initializer.kserve import by_its_rules
+            from initializer.kserve import by_its_rules, tidy
 
             by_its_rules(bring, entries, context)
+            if not arguments.dry_run:
+                tidy(entries)
         else:
             bring(entries, context)
     return ExitCode.DONE
