@@ -102,6 +102,8 @@ def configure(flags: Flags) -> None:
 def run(arguments: Namespace, context: Context) -> int:
     """Bring everything that is declared, or raise what stands against it."""
     entries = declared_entries(arguments, context.environ)
+    if arguments.kserve and not arguments.uri:
+        raise UsageError("--kserve without URI DEST", hint="it is about these alone: take it away")
     if entries:
         from initializer.job import carry_out, show
 
@@ -137,8 +139,6 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
         )
     if arguments.uri:
         return list(_of_uris(arguments, environ))
-    if arguments.kserve:
-        raise UsageError(f"--kserve beside {ways[0]}", hint="it is about URI DEST: take it away")
     if arguments.spec:
         return _of_spec(arguments, environ)
     return [_of_flags(arguments, environ)]

@@ -239,6 +239,7 @@ def test_googles_key_file_where_the_controller_mounts_it(
         (("s3://b/model",), {}, 64, "where does s3://b/model go?"),
         (("s3://b/m", "x", "s3://b/n"), {}, 64, "where does s3://b/n go?"),
         (("s3://b/m", "x", "y", "z"), {}, 64, "'y' is no URI"),
+        (("init", "--kserve", "--connection", "x"), {}, 64, "--kserve without URI DEST"),
         (("hf://org/model", "x"), {}, 78, "hf:// can't be fetched from"),
         (("pvc://claim/model", "x"), {}, 78, "pvc:// can't be fetched from"),
         (
