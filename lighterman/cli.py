@@ -77,6 +77,11 @@ COMMANDS: Final = {
         is_transfer=False,
         is_hook=True,
     ),
+    "render": Command(
+        "turn a job spec into the manifest of a Kubernetes Job, with the init containers and the sidecar",
+        "lighterman.commands.render",
+        is_transfer=False,
+    ),
     "check": Command(
         "try connections, volumes and the grace period before a job spends time on finding out",
         "lighterman.commands.check",
@@ -171,11 +176,37 @@ def _usage() -> str:
     )
 
 
-def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namespace:
+def parsed(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namespace:
+    """What a command line says, with the variables of its flags. ``UsageError`` for what is off in it."""
     own, wrapped = list(argv[1:]), []
     if "--" in own:
         cut = own.index("--")
         own, wrapped = own[:cut], own[cut + 1 :]
+    flags = _flags(name, environ)
+    arguments, unknown = flags.parser.parse_known_intermixed_args(own)
+    if unknown:
+        raise UsageError(
+            f"there is no flag {unknown[0]}", hint=flags.nearest(unknown[0], f"lighterman {name}")
+        )
+    arguments.cmd = wrapped
+    if wrapped and name != "run":
+        raise UsageError(f"{name} takes no command after --", hint="lighterman run … -- CMD does")
+    return arguments
+
+
+def flags_of(name: str) -> tuple[str, ...]:
+    """The long names of a command's flags."""
+    options = _flags(name, {}).parser._option_string_actions  # noqa: SLF001 - argparse tells it nowhere else
+    return tuple(option for option in options if option.startswith("--") and option != "--help")
+
+
+def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namespace:
+    arguments = parsed(name, argv, environ)
+    configure_log(arguments.log_level, arguments.log_format)
+    return arguments
+
+
+def _flags(name: str, environ: Mapping[str, str]) -> Flags:
     command = COMMANDS[name]
     parser = Parser(prog=f"lighterman {name}", description=command.summary, allow_abbrev=False)
     flags = Flags(parser, environ)
@@ -195,16 +226,7 @@ def _parse(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Namesp
         choices=("json", "text"),
         help="if not text on a terminal and JSON elsewhere",
     )
-    arguments, unknown = parser.parse_known_intermixed_args(own)
-    if unknown:
-        raise UsageError(
-            f"there is no flag {unknown[0]}", hint=flags.nearest(unknown[0], f"lighterman {name}")
-        )
-    arguments.cmd = wrapped
-    if wrapped and name != "run":
-        raise UsageError(f"{name} takes no command after --", hint="lighterman run … -- CMD does")
-    configure_log(arguments.log_level, arguments.log_format)
-    return arguments
+    return flags
 
 
 def _module(command: Command) -> Any:

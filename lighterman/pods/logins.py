@@ -1,0 +1,225 @@
+"""What a container needs to use connections: their secrets and config maps, as mounts or as variables, and volumes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Final
+
+from lighterman.connections.model import Bucket, Connection, HostPath, Mount, VolumeClaim
+from lighterman.errors import ConfigurationError
+from lighterman.pods.volumes import Mounted, Volumes
+from lighterman.pods.written import Mode
+from lighterman.secret import Secret
+from sidecar.outputs import is_within
+
+SECRET_MODE: Final = Mode(0o400)
+"""Kubernetes lets the pod's fsGroup read what only the owner may."""
+
+
+@dataclass
+class Parts:
+    """Members of one container, each once."""
+
+    env: list[dict[str, Any]] = field(default_factory=list)
+    env_from: list[dict[str, Any]] = field(default_factory=list)
+    mounts: list[Mounted] = field(default_factory=list)
+
+    def set(self, name: str, value: str) -> None:
+        """Give a variable a plain value."""
+        # "$(" would be a reference to another variable.
+        self.refer({"name": name, "value": value.replace("$(", "$$(")})
+
+    def refer(self, variable: dict[str, Any]) -> None:
+        """Add a variable as Kubernetes writes it, if it isn't there."""
+        if all(variable["name"] != other["name"] for other in self.env):
+            self.env.append(variable)
+
+    def take(self, source: dict[str, Any]) -> None:
+        """Add all keys of a secret or config map as variables."""
+        if source not in self.env_from:
+            self.env_from.append(source)
+
+    def mount(self, mounted: Mounted) -> None:
+        """Add a mount; of one path, one that can be written to wins."""
+        for index, other in enumerate(self.mounts):
+            if other.path == mounted.path:
+                if other.read_only and not mounted.read_only:
+                    self.mounts[index] = mounted
+                return
+        self.mounts.append(mounted)
+
+    def members(self) -> dict[str, Any]:
+        """As members of the container."""
+        found: dict[str, Any] = {
+            "env": self.env,
+            "envFrom": self.env_from,
+            "volumeMounts": [mount.as_member() for mount in self.mounts],
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def mounts_of(connection: Connection) -> list[tuple[str, Mount]]:
+    """A connection's secret and config map, with Kubernetes' word for each."""
+    found = (("secret", connection.secret), ("configMap", connection.config_map))
+    return [(what, mount) for what, mount in found if mount is not None]
+
+
+def check_connection(connection: Connection) -> None:
+    """
+    ``ConfigurationError`` for a credential in clear, which a ConfigMap would show to whoever may read it. The
+    error names it, and never its value.
+    """
+    clear = [f"env {name}" for name, value in connection.env.items() if isinstance(value, Secret)]
+    clear += _clear_options(connection)
+    if clear:
+        raise ConfigurationError(
+            f"{connection.origin or connection.name}: a credential in clear ({', '.join(clear)})",
+            hint="put it into a Kubernetes secret, and name that: secret: {name: …}; a catalog becomes a ConfigMap",
+            connection=connection.name,
+        )
+
+
+def add_logins(
+    parts: Parts,
+    connections: Iterable[Connection],
+    volumes: Volumes,
+    *,
+    writes: bool = False,
+) -> None:
+    """Add what these connections need in one of Lighterman's own containers."""
+    for connection in connections:
+        for what, mount in mounts_of(connection):
+            if mount.mount_path is None:
+                add_variables(parts, what, mount)
+            else:
+                parts.mount(mounted_secret(what, mount, volumes))
+        add_volume(parts, connection, volumes, read_only=not writes)
+
+
+def add_variables(parts: Parts, what: str, mount: Mount) -> None:
+    """The keys of a secret or config map as variables: those that are listed, or all."""
+    if mount.items is None:
+        parts.take({f"{what}Ref": {"name": mount.name}})
+    for item in mount.items or ():
+        parts.refer(key_reference(what, mount.name, item, item))
+
+
+def key_reference(
+    what: str, name: str, key: str, variable: str, *, optional: bool = False
+) -> dict[str, Any]:
+    """A variable that is one key of a secret or config map."""
+    reference: dict[str, Any] = {"name": name, "key": key}
+    if optional:
+        reference["optional"] = True
+    return {"name": variable, "valueFrom": {f"{what}KeyRef": reference}}
+
+
+def mounted_secret(what: str, mount: Mount, volumes: Volumes) -> Mounted:
+    """A secret or config map as files at its place."""
+    source: dict[str, Any] = {"secretName" if what == "secret" else "name": mount.name}
+    if mount.items is not None:
+        source["items"] = [{"key": item, "path": item} for item in mount.items]
+    if mount.default_mode is not None:
+        source["defaultMode"] = Mode(mount.default_mode)
+    elif what == "secret":
+        source["defaultMode"] = SECRET_MODE
+    return Mounted(volumes.named(mount.name, {what: source}), mount.mount_path or "", True)
+
+
+def add_volume(
+    parts: Parts, connection: Connection, volumes: Volumes, *, read_only: bool = False
+) -> None:
+    """The volume that a connection is, at its place. A URI's is the user's own to mount."""
+    schema = connection.schema
+    if isinstance(schema, Bucket) or connection.origin == "uri":
+        return
+    source = volume_source(schema)
+    parts.mount(
+        Mounted(
+            volumes.named(connection.name, source), schema.mount_path, read_only or schema.read_only
+        )
+    )
+
+
+def volume_source(schema: VolumeClaim | HostPath) -> dict[str, Any]:
+    """A volume connection's volume, as Kubernetes writes it."""
+    if isinstance(schema, VolumeClaim):
+        return {"persistentVolumeClaim": {"claimName": schema.volume_claim}}
+    return {"hostPath": {"path": schema.host_path}}
+
+
+def check_apart(connections: Sequence[Connection], container: str) -> list[str]:
+    """
+    ``ConfigurationError`` where the secrets of two connections would be one variable, or one directory, of
+    ``container``. Gives what is to be said of those that may take another's login for theirs.
+    """
+    for one, other in combinations(connections, 2):
+        for what, mount in mounts_of(one):
+            for its_what, its_mount in mounts_of(other):
+                if (what, mount.name) == (its_what, its_mount.name):
+                    continue
+                reason = _collision((one, mount), (other, its_mount))
+                if reason:
+                    raise ConfigurationError(
+                        f"the {_word(what)} {mount.name} of connection {one.name!r} and the {_word(its_what)} "
+                        f"{its_mount.name} of {other.name!r} {reason} in the {container} container",
+                        hint="give each a mountPath of its own in the catalog, so that they are files and not "
+                        "variables",
+                        connection=other.name,
+                    )
+    return [
+        f"connection {other.name!r} has no secret of its own, and finds that of {one.name!r} in the environment"
+        for one in connections
+        for other in connections
+        if _may_take(other, one)
+    ]
+
+
+def _collision(one: tuple[Connection, Mount], other: tuple[Connection, Mount]) -> str:
+    (connection, mount), (its_connection, its_mount) = one, other
+    if mount.mount_path and its_mount.mount_path:
+        path, its_path = mount.mount_path, its_mount.mount_path
+        if is_within(path, its_path) or is_within(its_path, path):
+            return f"are both mounted at {min(path, its_path, key=len)}"
+        return ""
+    if mount.mount_path or its_mount.mount_path:
+        return ""
+    if mount.items is not None and its_mount.items is not None:
+        shared = [item for item in mount.items if item in its_mount.items]
+        return f"are both the variable {shared[0]}" if shared else ""
+    if connection.kind == its_connection.kind:
+        return "have keys that are the same variables"
+    return ""
+
+
+def _may_take(bare: Connection, other: Connection) -> bool:
+    """Whether a connection without a login of its own would find another's among its variables."""
+    is_bare = not (bare.secret or bare.config_map or bare.env or bare.options.anonymous)
+    return (
+        is_bare
+        and bare is not other
+        and isinstance(bare.schema, Bucket)
+        and bare.kind == other.kind
+        and other.secret is not None
+        and other.secret.mount_path is None
+    )
+
+
+def _clear_options(connection: Connection) -> list[str]:
+    from lighterman.connections.names import is_credential_kwarg, login_in_url
+
+    options = connection.options
+    found = []
+    if login_in_url(options.proxy or ""):
+        found.append("options.proxy")
+    if login_in_url(options.endpoint or ""):
+        found.append("options.endpoint")
+    for name in ("client_kwargs", "config_kwargs", "s3_additional_kwargs"):
+        found += [
+            f"options.{name}.{key}" for key in getattr(options, name) if is_credential_kwarg(key)
+        ]
+    return found
+
+
+def _word(what: str) -> str:
+    return {"secret": "secret", "configMap": "config map"}[what]

@@ -1,0 +1,130 @@
+"""Which paths of the pod are whose: what init fills, what the sidecar empties, and what may not lie in what."""
+
+import os
+from itertools import combinations
+from typing import Final
+
+from initializer.entries import Entry
+from lighterman.errors import ConfigurationError
+from lighterman.jobspec import Output
+from lighterman.pods.read import Written
+from sidecar.outputs import check_paths_apart, check_places_apart, is_within
+from sidecar.place import VARIABLES, prefix_of
+
+CONFIGURATION: Final = "/etc/lighterman"
+"""Where Lighterman's containers find the catalog and the job spec."""
+STATE: Final = "/var/lib/lighterman"
+"""Where the sidecar's journal lives."""
+_WORDS: Final = {names[1]: word for word, names in VARIABLES.items()}
+_OWN_WORDS: Final = ("pod", "uid", "index")
+"""Words of a prefix that no two pods of a Job share."""
+
+
+def absolute(path: str) -> str:
+    """The path without ``.``, ``..`` and double slashes."""
+    return "/" + os.path.abspath(path).lstrip("/")
+
+
+def output_paths(written: Written) -> tuple[str, ...]:
+    """Where main writes, in the order of the outputs."""
+    return tuple(absolute(output.path) for output in written.spec.outputs)
+
+
+def check_paths(written: Written) -> None:
+    """
+    ``ConfigurationError`` for what no pod can have: two entries at one path, inputs among the outputs (but a resumed
+    run's), outputs among outputs, a path that is Lighterman's own or the root.
+    """
+    for index, entry in enumerate(written.entries):
+        _check_place(written, written.entry_place(index, "path"), entry.destination)
+    outputs = output_paths(written)
+    for index, path in enumerate(outputs):
+        _check_place(written, written.output_place(index, "path"), path)
+    for (_, one), (index, other) in combinations(enumerate(written.entries), 2):
+        if one.destination == other.destination:
+            written.fail(
+                written.entry_place(index, "path"),
+                f"two init entries go to {other.destination}",
+                "give each a path of its own; dirs and files of one connection can stand in one entry",
+            )
+    check_paths_apart(outputs)
+    check_places_apart([(output.connection, output.to) for output in written.spec.outputs])
+    for index, (output, path) in enumerate(zip(written.spec.outputs, outputs, strict=True)):
+        for number, entry in enumerate(written.entries):
+            _check_apart(written, (index, output, path), (number, entry))
+
+
+def check_prefixes(written: Written) -> None:
+    """``ConfigurationError`` for a prefix that two pods of the Job would share, or that no pod can fill in."""
+    pods = max(written.run.completions or 1, written.run.parallelism or 1)
+    environ = dict.fromkeys(_WORDS, "0")
+    if not written.is_indexed:
+        del environ[VARIABLES["index"][1]]
+    for index, output in enumerate(written.spec.outputs):
+        place = written.output_place(index, "to")
+        if "{index}" in output.to and not written.is_indexed:
+            written.fail(
+                place,
+                "{index} is set in Indexed Jobs only",
+                f"say how many pods there are ({written.place('completions')}), or use {{pod}}",
+            )
+        try:
+            prefix_of(output.to, environ, "prefix")
+        except ConfigurationError as error:
+            written.fail(place, error.message, error.hint)
+        if pods > 1 and not any(f"{{{word}}}" in output.to for word in _OWN_WORDS):
+            word = "{index}" if written.is_indexed else "{pod}"
+            written.fail(
+                place,
+                f"{pods} pods would share the prefix {output.to or 'of the connection itself'!r}",
+                f"give each its own: to: {'/'.join(filter(None, (output.to.strip('/'), word)))}",
+            )
+
+
+def variables_of(output: Output) -> list[str]:
+    """The variables of the downward API that a prefix asks for."""
+    words = [word for word in VARIABLES if f"{{{word}}}" in output.to]
+    return [VARIABLES[word][1] for word in words if word != "index"]
+
+
+def _check_place(written: Written, place: str, path: str) -> None:
+    if path == "/":
+        written.fail(place, "the root of the file system", "give a directory of its own")
+    for own in (CONFIGURATION, STATE):
+        if is_within(path, own) or is_within(own, path):
+            written.fail(place, f"{path} and Lighterman's own {own}", "give another directory")
+
+
+def _check_apart(
+    written: Written, out: tuple[int, Output, str], brought: tuple[int, Entry]
+) -> None:
+    (index, output, path), (number, entry) = out, brought
+    if not (is_within(path, entry.destination) or is_within(entry.destination, path)):
+        return
+    here, there = written.output_place(index, "path"), written.entry_place(number)
+    if path != entry.destination:
+        written.fail(
+            here,
+            f"{path} and the path of {there}, {entry.destination}, are one inside the other",
+            "give the outputs a path of their own: what init brings would be sent out again",
+        )
+    if not _is_resumed(entry, output):
+        written.fail(
+            here,
+            f"{there} brings something else to {path}",
+            "give the outputs a path of their own; a resumed run brings what went to the same connection "
+            "and prefix before",
+        )
+
+
+def _is_resumed(entry: Entry, output: Output) -> bool:
+    """Whether what is brought lies where the outputs would put it."""
+    if entry.connection != output.connection:
+        return False
+    top = output.to.strip("/")
+    pairs = (*entry.dirs, *entry.files)
+    if not pairs:
+        return not top
+    return all(
+        pair.source == "/".join(part for part in (top, pair.target) if part) for pair in pairs
+    )

@@ -1,0 +1,64 @@
+"""YAML as a person would write it: block style, short lists of plain values in one line, texts of lines as lines."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import yaml
+
+_WIDTH: Final = 140
+_LONGEST_IN_LINE: Final = 100
+"""A list of plain values up to this length stands in one line."""
+
+
+class Mode(int):
+    """A file's permission bits, which are written in octal."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without anchors, and with the members of a list indented below its name."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML calls it so
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML calls it so
+        super().increase_indent(flow, indentless=False)
+
+
+def written(documents: Iterable[dict[str, Any]]) -> str:
+    """The documents, one after the other, as one text. The same data gives the same text."""
+    return "---\n".join(text_of(document) for document in documents)
+
+
+def text_of(document: object) -> str:
+    """One document."""
+    return yaml.dump(
+        document,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=_WIDTH,
+    )
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _mode(dumper: _Dumper, mode: Mode) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:int", f"{mode:04o}")
+
+
+def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
+    is_plain = all(isinstance(item, (str, int, float, bool)) for item in items)
+    length = sum(len(str(item)) + 2 for item in items)
+    is_short = length <= _LONGEST_IN_LINE and not any("\n" in str(item) for item in items)
+    return dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=is_plain and is_short
+    )
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Mode, _mode)
+_Dumper.add_representer(list, _list)
