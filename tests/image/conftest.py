@@ -82,11 +82,12 @@ def play(image, tmp_path):
 
 
 @pytest.fixture
-def job(s3_bucket):
+def job(s3_bucket, tmp_path):
     """Makes a job over the fresh bucket, with a secret key of its own, that runs a script of sh."""
 
     def make(script, **options):
         options = {
+            "directory": tmp_path,
             "endpoint": s3_bucket.endpoint,
             "access_key_id": s3_bucket.access_key_id,
             "secret_access_key": secrets.token_urlsafe(30),

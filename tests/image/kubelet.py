@@ -25,7 +25,7 @@ from pods import podman
 
 BACK_OFF_SECONDS = 0.2
 """A kubelet waits 10 s, and twice as long each time, up to 300 s."""
-DEADLINE_SECONDS = 300.0
+DEADLINE_SECONDS = 120.0
 PAUSE = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: signal.pause()"
 """PID 1 of a shared process namespace; children that it ignores leave no zombies."""
 
