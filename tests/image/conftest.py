@@ -85,13 +85,23 @@ def play(image, tmp_path):
 def job(s3_bucket, tmp_path):
     """Makes a job over the fresh bucket, with a secret key of its own, that runs a script of sh."""
 
-    def make(script, **options):
+    def make(script, bucket=s3_bucket, **options):
         options = {
-            "directory": tmp_path,
-            "endpoint": s3_bucket.endpoint,
-            "access_key_id": s3_bucket.access_key_id,
+            "endpoint": bucket.endpoint,
             "secret_access_key": secrets.token_urlsafe(30),
         } | options
-        return jobs.Job(bucket=s3_bucket.name, script=script, **options)
+        return jobs.Job(
+            directory=tmp_path,
+            bucket=bucket.name,
+            access_key_id=bucket.access_key_id,
+            script=script,
+            **options,
+        )
 
     return make
+
+
+@pytest.fixture
+def proxy(s3_bucket, proxy_to):
+    """Before the fresh bucket's server, on the pods' network too."""
+    return proxy_to(s3_bucket.endpoint)

@@ -35,6 +35,7 @@ class Job:
     outputs: Any = field(default_factory=lambda: WRITES)
     mounts_secret: bool = True
     """Else its keys are variables."""
+    init_env: dict[str, str] = field(default_factory=dict)
     sidecar_env: dict[str, str] = field(default_factory=dict)
     container: dict[str, Any] = field(default_factory=dict)
     """More of main's."""
@@ -42,7 +43,10 @@ class Job:
     """More of the pod's."""
     run: dict[str, Any] = field(default_factory=dict)
     """More of the job's."""
+    connections: list[dict[str, Any]] = field(default_factory=list)
+    """More of the catalog's."""
     flags: tuple[str, ...] = ()
+    """Of render."""
 
     def catalog(self) -> dict[str, Any]:
         place: dict[str, Any] = {"items": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]}
@@ -56,7 +60,8 @@ class Job:
                     "schema": {"bucket": f"s3://{self.bucket}"},
                     "secret": {"name": "s3-secret", **place},
                     "options": {"endpoint": self.endpoint, "region": "us-east-1"},
-                }
+                },
+                *self.connections,
             ]
         }
 
@@ -74,7 +79,7 @@ class Job:
                 "init": self.init,
                 "outputs": self.outputs,
                 "lighterman": {
-                    "init": {"resources": LIMIT},
+                    "init": {"resources": LIMIT, "env": self.init_env},
                     "sidecar": {"resources": LIMIT, "env": self.sidecar_env},
                 },
                 "environment": {
