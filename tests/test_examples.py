@@ -4,10 +4,11 @@ from pathlib import Path
 
 import yaml
 
-from lighterman.cli import _parse
+from lighterman.cli import _parse, main
 from lighterman.connections.catalog import load_catalog
 
-POD = Path(__file__).parent.parent / "examples" / "pod.yaml"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+POD = EXAMPLES / "pod.yaml"
 
 
 def test_the_pods_containers_have_flags_that_the_program_takes(tmp_path):
@@ -32,3 +33,10 @@ def test_the_pod_gives_the_sidecar_the_grace_that_it_has():
     assert sidecar["restartPolicy"] == "Always"
     grace = sidecar["args"][sidecar["args"].index("--grace") + 1]
     assert int(grace) == pod["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_rendered_example_is_what_render_makes_of_the_job(capsys):
+    """examples/rendered.yaml is the manifest of examples/job.yaml, to the letter."""
+    catalog = str(EXAMPLES / "connections.yaml")
+    assert 0 == main(["render", str(EXAMPLES / "job.yaml"), "--catalog", catalog], {})
+    assert (EXAMPLES / "rendered.yaml").read_text() == capsys.readouterr().out

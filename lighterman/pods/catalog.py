@@ -19,7 +19,11 @@ def _document(connection: Connection) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": connection.name,
         "kind": connection.kind,
-        "schema": msgspec.to_builtins(connection.schema),
+        "schema": {
+            name: value
+            for name, value in msgspec.to_builtins(connection.schema).items()
+            if value is not False
+        },
         "secret": _mount(connection.secret),
         "configMap": _mount(connection.config_map),
         "env": [{"name": name, "value": _plain(value)} for name, value in connection.env.items()],

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from lighterman.connections.model import Connection
+from lighterman.connections.names import is_credential
 from lighterman.errors import UsageError
 from lighterman.pods.documents import Container, Own, plain
 from lighterman.pods.logins import Parts, add_logins, check_apart
@@ -248,6 +249,12 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
     for name in own.env or {}:
+        if is_credential(name):
+            written.fail(
+                f"{place}.{name}",
+                "a credential in clear",
+                "put it into a Kubernetes secret, and name that in the connection: secret: {name: …}",
+            )
         if is_flag(name) and name not in known:
             written.fail(
                 f"{place}.{name}",

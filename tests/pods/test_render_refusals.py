@@ -1,0 +1,396 @@
+"""What ``render`` refuses: each by name, with its mend, and without a line of a manifest."""
+
+import pytest
+from program import Program
+from rendering import ABSENT, CONNECTIONS, LOGIN, MAIN
+
+SHARD = {"index": "$JOB_COMPLETION_INDEX", "count": 4}
+ENTRY = {"connection": "data", "artifacts": {"dirs": ["train"]}, "path": "/data"}
+OUT = {"connection": "runs", "path": "/outputs", "to": "{pod}"}
+
+
+def plain(name, secret=None, **more):
+    """A connection of kind s3 with a secret."""
+    entry = {"name": name, "kind": "s3", "schema": {"bucket": name}, **more}
+    return entry | ({"secret": secret} if secret else {})
+
+
+REFUSED = {
+    "an unknown field at the top": (
+        {"top": {"nmae": "x"}},
+        "job.yaml: nmae: unknown field",
+        "did you mean name?",
+    ),
+    "an unknown field under run": (
+        {"enviroment": {}},
+        "run.enviroment: unknown field",
+        "did you mean environment?",
+    ),
+    "an unknown field of main": (
+        {"main": {"comand": ["x"]}},
+        "run.container.comand: unknown field",
+        "did you mean command?",
+    ),
+    "an unknown field of the pod": (
+        {"environment": {"nodeSelectors": {}}},
+        "run.environment.nodeSelectors: unknown field",
+        "did you mean nodeSelector?",
+    ),
+    "an unknown field of a mount": (
+        {"main": {"volumeMounts": [{"name": "v", "mountPaht": "/v"}]}},
+        "run.container.volumeMounts[0].mountPaht: unknown field",
+        "did you mean mountPath?",
+    ),
+    "an unknown field of an init entry": (
+        {"init": [ENTRY | {"pth": "/x"}]},
+        "run.init[0].pth: unknown field",
+        "did you mean path?",
+    ),
+    "run's members beside run": (
+        {"top": {"container": MAIN}},
+        "job.yaml: container: stands beside run",
+        "move it under run",
+    ),
+    "another kind of run": ({"kind": "service"}, "run.kind: render makes Jobs only", "kind: job"),
+    "no container": ({"container": ABSENT}, "run.container: missing", "required"),
+    "no name": ({"top": {"name": ABSENT}}, "job.yaml: name: missing", "--name"),
+    "a name that is none": (
+        {"top": {"name": "My_Job"}},
+        "job.yaml: name: 'My_Job' is no name of a Job",
+        "small letters",
+    ),
+    "nothing of ours": (
+        {"init": ABSENT, "outputs": ABSENT},
+        "neither an init block nor outputs",
+        "init: […]",
+    ),
+    "a connection that isn't in the catalog": (
+        {"init": [ENTRY | {"connection": "dta"}]},
+        "job.yaml: run.init[0].connection: no connection 'dta' in the catalog",
+        "did you mean data?",
+    ),
+    "main's connection that isn't in the catalog": (
+        {"connections": ["data", "elsewhere"]},
+        "job.yaml: run.connections[1]: no connection 'elsewhere'",
+        "it has: data, runs",
+    ),
+    "two entries to one path": (
+        {"init": [ENTRY, ENTRY | {"path": "/data/"}]},
+        "run.init[1].path: two init entries go to /data",
+        "a path of its own",
+    ),
+    "outputs in an init path of another connection": (
+        {"outputs": OUT | {"path": "/data/out"}},
+        "run.outputs.path: /data/out and the path of run.init[0], /data, are one inside the other",
+        "a path of their own",
+    ),
+    "outputs at an init path of another connection": (
+        {"outputs": OUT | {"path": "/data"}},
+        "run.outputs.path: run.init[0] brings something else to /data",
+        "a resumed run",
+    ),
+    "outputs at an init path of another prefix": (
+        {
+            "init": [{"connection": "runs", "artifacts": {"dirs": [["1", "."]]}, "path": "/work"}],
+            "outputs": {"connection": "runs", "path": "/work", "to": "2"},
+        },
+        "run.outputs.path: run.init[0] brings something else to /work",
+        "a resumed run",
+    ),
+    "inputs among the outputs": (
+        {"init": [ENTRY | {"path": "/outputs/in"}]},
+        "one inside the other",
+        "would be sent out again",
+    ),
+    "two outputs in one another": (
+        {"outputs": [OUT, OUT | {"path": "/outputs/x", "to": "x"}]},
+        "two outputs share /outputs",
+        "none below another",
+    ),
+    "two outputs to one place": (
+        {"outputs": [OUT | {"to": "x"}, OUT | {"path": "/more", "to": "x/y"}]},
+        "two outputs go to the same place",
+        "a prefix of its own",
+    ),
+    "main's uid unknown": (
+        {"main": {"securityContext": ABSENT}},
+        "run.container.securityContext.runAsUser: main's user isn't known",
+        "--run-as UID[:GID]",
+    ),
+    "a prefix that replicas would share": (
+        {"parallelism": 4, "outputs": OUT | {"to": "runs/1"}},
+        "run.outputs.to: 4 pods would share the prefix 'runs/1'",
+        "to: runs/1/{pod}",
+    ),
+    "a prefix that indexes would share": (
+        {"completions": 4, "outputs": OUT | {"to": "{namespace}"}},
+        "run.outputs.to: 4 pods would share the prefix '{namespace}'",
+        "to: {namespace}/{index}",
+    ),
+    "no prefix at all for replicas": (
+        {"completions": 2, "outputs": {"connection": "runs", "path": "/outputs"}},
+        "run.outputs.to: 2 pods would share the prefix",
+        "to: {index}",
+    ),
+    "an index without indexes": (
+        {"outputs": OUT | {"to": "{index}"}},
+        "run.outputs.to: {index} is set in Indexed Jobs only",
+        "run.completions",
+    ),
+    "a word that no prefix has": (
+        {"outputs": OUT | {"to": "{node}"}},
+        "run.outputs.to: prefix {node}: there is no word {node}",
+        "words:",
+    ),
+    "a shard without indexes": (
+        {"init": [ENTRY | {"shard": SHARD}]},
+        "run.init[0].shard.index: $JOB_COMPLETION_INDEX is set in Indexed Jobs only",
+        "run.completions",
+    ),
+    "shards that nobody brings": (
+        {
+            "completions": 3,
+            "outputs": OUT | {"to": "{index}"},
+            "init": [ENTRY | {"shard": SHARD}],
+        },
+        "run.init[0].shard.count: 4 shards for 3 completions",
+        "write 3",
+    ),
+    "a shard's variable that nobody sets": (
+        {"init": [ENTRY | {"shard": {"index": "$RANK", "count": 4}}]},
+        "run.init[0].shard.index: $RANK isn't set in the init container",
+        "run.lighterman.init.env",
+    ),
+    "an init path that is the root": (
+        {"init": [ENTRY | {"path": "/"}]},
+        "run.init[0].path: the root of the file system",
+        "a directory of its own",
+    ),
+    "a path of Lighterman's own": (
+        {"init": [ENTRY | {"path": "/etc"}]},
+        "run.init[0].path: /etc and Lighterman's own /etc/lighterman",
+        "another directory",
+    ),
+    "a mount of no volume": (
+        {"main": {"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}},
+        "run.container.volumeMounts[0].name: there is no volume scratch",
+        "run.volumes",
+    ),
+    "two volumes of one name": (
+        {"volumes": [{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]},
+        "run.volumes[1].name: another volume is called v",
+        "rename",
+    ),
+    "a mount that hides inputs": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/data/train"}]},
+        },
+        "run.init[0].path: main mounts the volume v at /data/train, which hides that part of /data",
+        "at /data itself",
+    ),
+    "outputs that main can't write": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/outputs", "readOnly": True}]},
+        },
+        "run.outputs.path: /outputs lies on the volume v, which main mounts read-only",
+        "can write there",
+    ),
+    "a container called as ours": (
+        {"main": {"name": "sidecar"}},
+        "run.container.name: sidecar is a container of Lighterman's",
+        "call main something else",
+    ),
+    "a flag that there isn't": (
+        {"lighterman": {"sidecar": {"env": {"LIGHTERMAN_DELETS": "mirror"}}}},
+        "run.lighterman.sidecar.env.LIGHTERMAN_DELETS: sidecar has no such flag",
+        "did you mean LIGHTERMAN_DELETES?",
+    ),
+    "a flag's value that is none": (
+        {"lighterman": {"sidecar": {"env": {"LIGHTERMAN_DELETES": "all"}}}},
+        "run.lighterman.sidecar.env: $LIGHTERMAN_DELETES: 'all' is none of keep, mirror",
+        "unset it or mend it",
+    ),
+    "a credential for our own containers": (
+        {"lighterman": {"init": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}}}},
+        "run.lighterman.init.env.AWS_SECRET_ACCESS_KEY: a credential in clear",
+        "secret: {name: …}",
+    ),
+    "a limit said twice": (
+        {"backoffLimit": 1, "top": {"termination": {"maxRetries": 2}}},
+        "termination.maxRetries: stands beside run.backoffLimit",
+        "keep one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "said", "mend"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_job_spec_is_refused_by_name(render, members, said, mend):
+    """One line that says what, where and how to mend it; 78; and nothing of a manifest."""
+    rendered = render(**members)
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert said in rendered.failure["error"]
+    assert mend in rendered.failure["hint"]
+    assert "not-to-be-seen" not in rendered.log
+
+
+S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+COLLIDING = {
+    "both whole in the environment": (
+        [plain("data", {"name": "one"}), plain("runs", {"name": "other"})],
+        {},
+        "the secret other of connection 'runs' and the secret one of 'data' have keys that are the same variables",
+    ),
+    "one variable of both": (
+        [
+            plain("data", {"name": "one", "items": S3}),
+            plain("runs", {"name": "other", "items": S3}),
+        ],
+        {},
+        "are both the variable AWS_ACCESS_KEY_ID in the check container",
+    ),
+    "one directory of both": (
+        [
+            plain("data", {"name": "one", "mountPath": "/etc/s"}),
+            plain("runs", {"name": "other", "mountPath": "/etc/s"}),
+        ],
+        {},
+        "are both mounted at /etc/s in the check container",
+    ),
+    "main's two buckets": (
+        [
+            plain("data", {"name": "one", "mountPath": "/a"}),
+            plain("runs", {"name": "other", "mountPath": "/b"}),
+        ],
+        {"connections": ["data", "runs"]},
+        "the connections 'data' and 'runs' both set AWS_ACCESS_KEY_ID in the main container",
+    ),
+    "main's two regions": (
+        [
+            plain("data", LOGIN, options={"region": "eu-west-1"}),
+            plain("runs", LOGIN, options={"region": "us-east-1"}),
+        ],
+        {"connections": ["data", "runs"]},
+        "the connections 'data' and 'runs' both set AWS_REGION in the main container",
+    ),
+}
+
+
+@pytest.mark.parametrize(("catalog", "members", "said"), COLLIDING.values(), ids=COLLIDING)
+def test_secrets_that_collide_in_one_environment_are_refused_by_name(
+    render, catalog, members, said
+):
+    """Secrets of two connections that collide in one environment: refused by name with their mend."""
+    rendered = render(catalog=catalog, **members)
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert said in rendered.failure["error"]
+    assert rendered.failure["hint"]
+
+
+CLEAR = {
+    "in env": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}},
+    "in client_kwargs": {"options": {"client_kwargs": {"aws_secret_access_key": "not-to-be-seen"}}},
+    "in a proxy": {"options": {"proxy": "http://me:not-to-be-seen@proxy:1"}},
+}
+
+
+@pytest.mark.parametrize("members", CLEAR.values(), ids=CLEAR)
+def test_a_credential_in_clear_never_gets_into_a_manifest(render, members):
+    """A catalog becomes a ConfigMap: a credential in it is refused by its name, and its value never shown."""
+    rendered = render(catalog=[plain("data", **members), CONNECTIONS[1]])
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "a credential in clear" in rendered.failure["error"]
+    assert "secret: {name: …}" in rendered.failure["hint"]
+    assert "not-to-be-seen" not in rendered.log
+
+
+def test_a_signature_in_a_uri_never_gets_into_a_manifest(render):
+    """As with a credential of the catalog."""
+    uri = "https://acc.blob.core.windows.net/c/p?sv=1&sig=not-to-be-seen"
+    rendered = render(init=[ENTRY | {"connection": uri}])
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "a credential in clear (env AZURE_STORAGE_SAS_TOKEN)" in rendered.failure["error"]
+    assert "not-to-be-seen" not in rendered.log
+
+
+def test_a_key_that_no_library_of_mains_would_find_is_refused(render):
+    """Google's libraries take a key from a file whose name must be known."""
+    google = {"name": "g", "kind": "gcs", "schema": {"bucket": "gs://b"}, "secret": {"name": "k"}}
+    rendered = render(catalog=[*CONNECTIONS, google], connections=["g"])
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "no library of the main container would find the key" in rendered.failure["error"]
+    assert "items: [key.json]" in rendered.failure["hint"]
+
+
+USAGE = {
+    "main's end of a native sidecar": (("--done-file", "/outputs/.done"), "for --no-native"),
+    "a process of a native sidecar": (("--watch-process", "python"), "for --no-native"),
+    "two ends of main": (
+        ("--no-native", "--watch-process", "python", "--done-file", "/outputs/x"),
+        "two ends of main",
+    ),
+    "a done-file that is hidden": (
+        ("--no-native", "--done-file", "/tmp/done"),
+        "where the sidecar can't see it",
+    ),
+    "a process's number": (("--no-native", "--watch-process", "7"), "nobody knows main's number"),
+    "another user than the spec's": (("--run-as", "7"), "are two users"),
+    "no user": (("--run-as", "me"), "neither UID nor UID:GID"),
+    "no size": (("--size-limit", "much"), "is no size as Kubernetes writes it"),
+    "no version": (("--validate", "--kubernetes", "new"), "is no version of Kubernetes"),
+    "a version for nothing": (("--kubernetes", "1.30"), "without --validate"),
+    "an unknown flag": (("--nativ",), "there is no flag --nativ"),
+}
+
+
+@pytest.mark.parametrize(("flags", "said"), USAGE.values(), ids=USAGE)
+def test_a_wrong_command_line_is_refused(render, flags, said):
+    """64, with the flag and its mend, and nothing of a manifest."""
+    rendered = render(*flags)
+    assert (64, "") == (rendered.code, rendered.text), rendered.log
+    assert said in rendered.failure["error"]
+    assert rendered.failure["hint"]
+
+
+def test_mains_process_must_have_a_name(render):
+    """An ordinary sidecar needs main's end: where the command is the image's own, it is asked for."""
+    rendered = render("--no-native", main={"command": ABSENT})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert (
+        "run.container.command: what main's process is called isn't known"
+        in (rendered.failure["error"])
+    )
+    assert "--done-file PATH" in rendered.failure["hint"]
+
+
+def test_a_failure_policy_needs_pods_that_are_replaced(render):
+    """Kubernetes takes one with `restartPolicy: Never` only."""
+    rendered = render("--failure-policy", environment={"restartPolicy": "OnFailure"})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert (
+        "run.environment.restartPolicy: a failure policy needs Never" in (rendered.failure["error"])
+    )
+
+
+def test_outputs_to_a_volume_that_is_read_only_are_refused(render):
+    """The sidecar couldn't write there."""
+    schema = {"volumeClaim": "claim", "mountPath": "/mnt", "readOnly": True}
+    volume = {"name": "runs", "kind": "volume_claim", "schema": schema}
+    rendered = render(catalog=[CONNECTIONS[0], volume])
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "run.outputs.connection: runs is read-only" in rendered.failure["error"]
+
+
+def test_a_file_uri_must_lie_on_a_volume(render):
+    """A path of a container that no volume has is empty there, and gone with it."""
+    rendered = render(init=[ENTRY | {"connection": "file:///srv/data"}])
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "file:///srv/data is on no volume of the pod" in rendered.failure["error"]
+
+
+def test_a_spec_that_isnt_there_is_named(tmp_path):
+    """As any document that can't be read."""
+    done = Program(tmp_path, {}).run("render", "nowhere.yaml")
+    assert (78, "") == (done.code, done.stdout)
+    assert "nowhere.yaml: there is no such job spec" in done.event("render.failed")["error"]
