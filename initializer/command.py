@@ -2,7 +2,9 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from initializer.archives.forms import CHOICES
@@ -29,6 +31,9 @@ def configure(flags: Flags) -> None:
         "uri", nargs="?", metavar="URI", help="an object or a prefix, like s3://bucket/model"
     )
     flags.parser.add_argument("into", nargs="?", metavar="DEST", help="the directory it goes into")
+    flags.parser.add_argument(
+        "more", nargs="*", metavar="URI DEST", help="further ones, each with its own directory"
+    )
     flags.add("--connection", metavar="NAME", help="a connection of the catalog, or a URI")
     flags.add_repeated(
         "--dir",
@@ -59,6 +64,11 @@ def configure(flags: Flags) -> None:
         help="unpack archives where they would go: auto by their names, or all as that form",
     )
     flags.add("--spec", metavar="JOB.yaml", help="a job spec, whose init block says it all")
+    flags.add_switch(
+        "--kserve",
+        help="URI DEST by the rules of KServe's storage initializer: a URI that is one archive is unpacked, "
+        "gs:// and Azure's URIs are asked anonymously where there is no login at all",
+    )
     flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
     flags.add(
         "--results",
@@ -95,10 +105,13 @@ def run(arguments: Namespace, context: Context) -> int:
     if entries:
         from initializer.job import carry_out, show
 
-        if arguments.dry_run:
-            show(entries, context, arguments.results)
+        bring = partial(show, style=arguments.results) if arguments.dry_run else carry_out
+        if arguments.kserve:
+            from initializer.kserve import by_its_rules
+
+            by_its_rules(bring, entries, context)
         else:
-            carry_out(entries, context)
+            bring(entries, context)
     return ExitCode.DONE
 
 
@@ -121,25 +134,33 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
             f"{variable_of('--connection')}, {variable_of('--spec')}",
         )
     if arguments.uri:
-        return [_of_uri(arguments, environ)]
+        return list(_of_uris(arguments, environ))
+    if arguments.kserve:
+        raise UsageError(f"--kserve beside {ways[0]}", hint="it is about URI DEST: take it away")
     if arguments.spec:
         return _of_spec(arguments, environ)
     return [_of_flags(arguments, environ)]
 
 
-def _of_uri(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
+def _of_uris(arguments: Namespace, environ: Mapping[str, str]) -> Iterator[Entry]:
     _refuse(arguments, "URI DEST", ("dir", "file", "to"))
-    if not arguments.into:
-        raise UsageError(
-            f"where does {arguments.uri} go?", hint="lighterman init URI DEST, or --connection"
-        )
-    if not is_uri(arguments.uri):
-        raise UsageError(
-            f"{arguments.uri!r} is no URI", hint="for a connection's name use --connection NAME"
-        )
+    given = [arguments.uri, arguments.into, *arguments.more]
+    for uri, into in zip_longest(given[::2], given[1::2]):
+        if not into:
+            raise UsageError(
+                f"where does {uri} go?", hint="lighterman init URI DEST, or --connection"
+            )
+        if not is_uri(uri):
+            raise UsageError(
+                f"{uri!r} is no URI", hint="for a connection's name use --connection NAME"
+            )
+        yield _of_uri(uri, into, arguments, environ)
+
+
+def _of_uri(uri: str, into: str, arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     return Entry(
-        connection=arguments.uri,
-        destination=_absolute(arguments.into),
+        connection=uri,
+        destination=_absolute(into),
         include=_globs(arguments.include, "--include"),
         exclude=_globs(arguments.exclude, "--exclude"),
         unpack=arguments.unpack,

@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lighterman import __version__
 from lighterman.cgroup import memory_limit_bytes
@@ -23,6 +24,9 @@ from lighterman.log import configure as configure_log
 from lighterman.log import get_logger
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from lighterman.connections.model import Connection
 
 
 class Command(NamedTuple):
@@ -45,6 +49,8 @@ class Command(NamedTuple):
     It runs in another command's container, whose report it must not write over: it has one only where its
     own command line says so.
     """
+    is_foreign: bool = False
+    """Another program's way to call one of the others: not among what ``--help`` lists."""
 
 
 COMMANDS: Final = {
@@ -77,6 +83,12 @@ COMMANDS: Final = {
         is_transfer=False,
         is_hook=True,
     ),
+    "ready": Command(
+        "say by the exit code whether the sidecar has its journal and its watches, as a probe asks",
+        "sidecar.ready",
+        is_transfer=False,
+        is_hook=True,
+    ),
     "render": Command(
         "turn a job spec into the manifest of a Kubernetes Job, with the init containers and the sidecar",
         "lighterman.commands.render",
@@ -99,6 +111,16 @@ COMMANDS: Final = {
         "lighterman.commands.schema",
         is_transfer=False,
     ),
+    "initializer": Command(
+        "init, as Polyaxon calls its init image: initializer path --path-from … --path-to …",
+        "lighterman.polyaxon.initializer",
+        is_foreign=True,
+    ),
+    "polyaxon-sidecar": Command(
+        "sidecar, as Polyaxon calls its sidecar image: sidecar --container-id …",
+        "lighterman.polyaxon.sidecar",
+        is_foreign=True,
+    ),
 }
 REPORT_VARIABLE: Final = "LIGHTERMAN_REPORT"
 MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -108,7 +130,7 @@ LEAST_MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command; returns the exit code of the contract's table."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _as_ours(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     clock = SystemClock()
     begun = clock.monotonic()
@@ -132,6 +154,18 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _say(name, failure)
     _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
     return int(code)
+
+
+def _as_ours(argv: Sequence[str]) -> Sequence[str]:
+    """
+    A URI in the command's place is how KServe calls its storage initializer: ``URI DEST``, or several pairs.
+    ``sidecar --container-id`` is Polyaxon's, whose ``initializer`` has a name of its own.
+    """
+    if argv and "://" in argv[0]:
+        return ["init", "--kserve", *argv]
+    if argv[:1] == ["sidecar"] and any(one.startswith("--container-id") for one in argv):
+        return ["polyaxon-sidecar", *argv[1:]]
+    return argv
 
 
 def _report_place(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
@@ -158,13 +192,17 @@ def _command_of(argv: Sequence[str]) -> str:
         close = difflib.get_close_matches(first, COMMANDS, n=1)
         said = f"there is no command {first!r}" if first else "no command given"
         raise UsageError(
-            said, hint=f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+            said, hint=f"did you mean {close[0]}?" if close else f"commands: {', '.join(_own())}"
         )
     return first
 
 
+def _own() -> list[str]:
+    return [name for name, command in COMMANDS.items() if not command.is_foreign]
+
+
 def _usage() -> str:
-    lines = [f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<11}{COMMANDS[name].summary}" for name in _own()]
     return "\n".join(
         [
             "usage: lighterman COMMAND [FLAGS]",
@@ -289,16 +327,29 @@ def budget_bytes(name: str, asked: int | None, limit: int | None) -> int:
 def _context(
     name: str, arguments: Namespace, environ: Mapping[str, str], clock: Clock, tally: Tally
 ) -> Context:
-    from lighterman.connections.catalog import find_connection
-
     return Context(
         environ=environ,
-        find_connection=find_connection(arguments.catalog, environ),
+        find_connection=_finder(arguments.catalog, environ),
         settings=_settings(name, arguments),
         clock=clock,
         tally=tally,
         stop=_stopped_by_signals(),
     )
+
+
+def _finder(catalog: str | None, environ: Mapping[str, str]) -> "Callable[[str], Connection]":
+    """Finds connections; a hook, which has little time, never asks, and waits for no import."""
+
+    @cache
+    def finder() -> "Callable[[str], Connection]":
+        from lighterman.connections.catalog import find_connection
+
+        return find_connection(catalog, environ)
+
+    def find(name: str) -> "Connection":
+        return finder()(name)
+
+    return find
 
 
 def _settings(name: str, arguments: Namespace) -> TransferSettings:

@@ -3,11 +3,14 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lighterman.clock import Clock, SystemClock
-from lighterman.connections.model import Connection
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from lighterman.connections.model import Connection
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Context:
     """
 
     environ: Mapping[str, str]
-    find_connection: Callable[[str], Connection]
+    find_connection: "Callable[[str], Connection]"
     """A connection by its name in the catalog, or by a URI. Reads the catalog at its first call."""
     settings: TransferSettings = field(default_factory=TransferSettings)
     clock: Clock = field(default_factory=SystemClock)

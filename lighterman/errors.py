@@ -87,6 +87,10 @@ class CredentialsError(LightermanError):
     usual_hint = "check the credentials of the connection"
 
 
+class NoCredentialsError(CredentialsError):
+    """Nothing says how to log in, and nobody gives this machine or pod an identity (77)."""
+
+
 class SourceMissingError(LightermanError):
     """A declared source, or an object asked for, isn't there (66)."""
 

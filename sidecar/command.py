@@ -9,12 +9,13 @@ from lighterman.command import Context
 from lighterman.errors import ExitCode, LightermanError, UsageError
 from lighterman.flags import Flags, seconds, whole_number
 from lighterman.globs import Globs
-from sidecar.globs import LIVE, STATE_DIRECTORY
+from sidecar.globs import LIVE
 from sidecar.groups import check_groups
 from sidecar.on_failure import UPLOAD, elsewhere, failed_output, on_failure
 from sidecar.place import below
 from sidecar.status.address import address, listening
 from sidecar.watched_process import WatchedProcess, watched
+from sidecar.where import STATE_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

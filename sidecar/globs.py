@@ -6,13 +6,12 @@ from typing import Final
 
 from lighterman.globs import Globs
 from lighterman.manifest import NAME as MANIFEST
+from sidecar.where import STATE_DIRECTORY
 
 TEMPORARY: Final = ("*.tmp", "*.part", ".~*", "*.swp")
 """Names that programs give to files which they mean to rename; the contract's list."""
 LIVE: Final = ("*.log", "*.jsonl", "events.out.tfevents.*")
 """Files that grow for hours; the contract's default of ``--live``."""
-STATE_DIRECTORY: Final = ".lighterman"
-"""Where the journal lives, below the outputs path, unless ``--state`` says otherwise."""
 _OWN_START: Final = ".lighterman-"
 _OWN_FILE: Final = re.compile(r"\.lighterman-.*\.tmp", re.DOTALL)
 """Files that init is fetching, and the probe of the watch."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from lighterman.errors import CannotWriteError, ConfigurationError
 from lighterman.log import get_logger
+from sidecar.where import LOCK_NAME
 
 NAME = "journal.db"
-LOCK_NAME = "journal.lock"
 VERSION = 2
 CHECKED_BYTES = 64 << 20
 """Up to this size the whole database is checked as it is opened (some 0.2 s at most)."""

@@ -14,7 +14,7 @@ from sidecar.deletes import Deletes
 from sidecar.dispatch import Dispatch
 from sidecar.ending import MainsEnd
 from sidecar.events import Events
-from sidecar.globs import STATE_DIRECTORY, Names
+from sidecar.globs import Names
 from sidecar.guarded import Guarded
 from sidecar.journal import Journal
 from sidecar.lane import lane_to
@@ -28,6 +28,7 @@ from sidecar.status.board import Board
 from sidecar.status.described import Parts
 from sidecar.status.ledger import Ledger
 from sidecar.upload import Uploader
+from sidecar.where import STATE_DIRECTORY
 
 PART_THREADS: Final = 4
 

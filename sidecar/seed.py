@@ -4,10 +4,10 @@ import os
 
 from lighterman.handover import Brought, brought
 from lighterman.stores.contract import ETag
-from sidecar.globs import STATE_DIRECTORY
 from sidecar.journal import Journal
 from sidecar.rebuild import Adoption
 from sidecar.states import FileState, RelPath, Synced, key_of
+from sidecar.where import STATE_DIRECTORY
 
 
 def seed(journal: Journal, adoption: Adoption, root: str, prefix: str) -> int:

@@ -18,6 +18,7 @@ from lighterman.transfer.budget import Budget
 from lighterman.transfer.pace import Pace
 from lighterman.transfer.settings import TransferSettings
 from lighterman.transfer.tally import Tally
+from sidecar import ready_mark
 from sidecar.ending import Main, MainsEnd
 from sidecar.journal import Journal
 from sidecar.loop import Done, Failed, Loop
@@ -171,6 +172,7 @@ class Service:
     def close(self) -> None:
         """Let go of the watches and of what waits for another attempt."""
         self._halt()
+        ready_mark.withdraw(self._options.state)
         if self._lane is not None:
             self._lane.close()
         self._reconciler.abandon()
@@ -182,16 +184,17 @@ class Service:
     # Start
 
     def _begin(self) -> None:
-        """In the background: credentials, bucket and what a killed process left."""
+        """In the background: the watches; then credentials, bucket and what a killed process left."""
+        if self._events:
+            is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")
+            self._events.begin(self._options.state if is_inside else self._options.root)
+            ready_mark.leave(self._options.state)
         prefix = f"{self._options.prefix}/" if self._options.prefix else ""
         self._attempts.call(f"list {prefix}", lambda: next(iter(self._store.pages(prefix)), None))
         if self._options.on_conflict == "fail":
             from sidecar.promises import require
 
             require(self._store, self._options.prefix, self._attempts)
-        if self._events:
-            is_inside = self._options.state.startswith(self._options.root.rstrip("/") + "/")
-            self._events.begin(self._options.state if is_inside else self._options.root)
         self._uploader.recover()
         if self._journal.fresh:
             self._uploader.adopt(self._options.marker)

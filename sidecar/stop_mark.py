@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from sidecar.processes import boot_id, process_of
+
 NAME: Final = "stop"
 LEAST_SECONDS: Final = 2.0
 """
@@ -90,20 +92,8 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def boot_id() -> str:
-    """The running kernel's own name; ``""`` where it has none (a sandbox that isn't Linux)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
 def this_run() -> Run:
     """The process that asks. Where ``/proc`` doesn't tell its start, every mark of this boot is of its time."""
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        # Field 22 of proc(5), "starttime"; the name, which may hold blanks, was cut off with two fields.
-        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        began = 0.0
+    process = process_of(os.getpid())
+    began = process.started / os.sysconf("SC_CLK_TCK") if process else 0.0
     return Run(boot_id(), began)

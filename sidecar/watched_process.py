@@ -8,12 +8,13 @@ import os
 import select
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from lighterman.clock import Clock
 from lighterman.errors import ConfigurationError, UsageError
 from lighterman.log import get_logger
 from sidecar.loop import Loop
+from sidecar.processes import Process, process_of
 
 LOOK_SECONDS: Final = 1.0
 """How often a name is looked for until it is seen: no event tells of a process that begins."""
@@ -29,17 +30,6 @@ _SHARED_HINT: Final = (
     "shareProcessNamespace: true in the pod's spec shows main's processes to the sidecar; "
     "else --done-file, or --native with SIGTERM"
 )
-
-
-class Process(NamedTuple):
-    """One process, whatever becomes of its number."""
-
-    pid: int
-    started: int
-    """In clock ticks since the boot: a number that was given again has another."""
-    parent: int
-    is_dead: bool
-    """Ended, and not yet waited for by its parent."""
 
 
 def watched(text: str) -> str | int:
@@ -159,7 +149,7 @@ class WatchedProcess:
         except OSError:  # gone; or a kernel before 5.3, a sandbox, too many open files
             self.look_at = self._clock.monotonic()
         else:
-            now = _process(process.pid)
+            now = process_of(process.pid)
             if now is None or now.started != process.started:
                 # It ended between the look and the opening: the descriptor may be another's.
                 os.close(self._descriptor)
@@ -173,7 +163,7 @@ def _of_number(pid: int) -> Process:
             f"--watch-process {pid} is the sidecar itself",
             hint="give main's number or name as the sidecar sees it. " + _SHARED_HINT,
         )
-    process = _process(pid)
+    process = process_of(pid)
     if process is None:
         raise ConfigurationError(
             f"--watch-process {pid}: there is no process of that number",
@@ -183,14 +173,14 @@ def _of_number(pid: int) -> Process:
 
 
 def _is_alive(process: Process) -> bool:
-    now = _process(process.pid)
+    now = process_of(process.pid)
     return now is not None and now.started == process.started and not now.is_dead
 
 
 def _own_line() -> Iterator[int]:
     """The sidecar itself and those that it comes from, which may go by the same name."""
     pid = os.getpid()
-    while pid > 0 and (process := _process(pid)) is not None:
+    while pid > 0 and (process := process_of(pid)) is not None:
         yield pid
         pid = process.parent
 
@@ -199,7 +189,7 @@ def _processes_named(name: str) -> Iterator[Process]:
     for entry in os.listdir("/proc"):
         if not entry.isdecimal():
             continue
-        before = _process(int(entry))
+        before = process_of(int(entry))
         if before is None or before.is_dead:
             continue
         try:
@@ -209,13 +199,3 @@ def _processes_named(name: str) -> Iterator[Process]:
             continue
         if is_named(name, comm, [os.fsdecode(part) for part in line.split(b"\0")[:2]]):
             yield before
-
-
-def _process(pid: int) -> Process | None:
-    """What proc(5) tells of it; ``None`` if there is none, or none that may be seen."""
-    try:
-        # The name, which may hold blanks and brackets, is between the first and the last bracket.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"))
-    except (OSError, ValueError, IndexError):
-        return None

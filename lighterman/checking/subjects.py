@@ -92,7 +92,18 @@ def _entries(file: str, spec: JobSpec, environ: Mapping[str, str]) -> list[Entry
         return []
     from initializer.command import declared_entries
 
-    names = ("uri", "into", "connection", "dir", "file", "to", "workers", "cache", "cache_size")
+    names = (
+        "uri",
+        "into",
+        "kserve",
+        "connection",
+        "dir",
+        "file",
+        "to",
+        "workers",
+        "cache",
+        "cache_size",
+    )
     return declared_entries(Namespace(spec=file, **dict.fromkeys(names)), environ)
 
 

@@ -1,8 +1,8 @@
 """
 The login of an Azure connection, found in its sources at one moment, and the account that it is for. Account,
 key, signature, principal come from one source, the first that has any of them: mounted files, the connection's
-own env, the variables of a secret that isn't mounted, the process environment; without any of them workload
-identity and managed identity, as the pod has them.
+own env, the variables of a secret that isn't mounted, KServe's storage config, the process environment; without any of
+them workload identity and managed identity, as the pod has them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,6 +28,7 @@ from lighterman.connections.azure_ways import (
     first_way,
 )
 from lighterman.connections.credentials import Logins
+from lighterman.connections.kserve import storage_config
 from lighterman.connections.model import Bucket, Connection, Mount
 from lighterman.connections.mounted import Found, read_mounts
 from lighterman.connections.names import (
@@ -117,7 +118,7 @@ def resolve(
     files = from_files(mounts, _renamed(found), LOGIN_NAMES)
     own = from_env(connection, AZURE_NAMES)
     listed = from_variables(connection, environ, AZURE_NAMES)
-    explicit = [files, own, listed]
+    explicit = [files, own, listed, storage_config(environ, "wasb")]
     ambient = from_environ(environ, AZURE_NAMES)
     sources = [*explicit, ambient]
     way = anonymous() if connection.options.anonymous else first_way(explicit, ambient)

@@ -1,7 +1,7 @@
 """
 The login of a GCS connection, found in its sources at one moment. The credentials come from one source, the
-first that has any: mounted files, the connection's own env, the variables of a secret that isn't mounted, the
-process environment, the SDK's own chain (gcloud's application default credentials, then the metadata server).
+first that has any: mounted files, the connection's own env, the variables of a secret that isn't mounted, KServe's
+storage config, the process environment, the SDK's own chain (gcloud's application default credentials, then the metadata server).
 Project, scopes, endpoint and CA merge, options first.
 """
 
@@ -22,6 +22,7 @@ from lighterman.connections.gcs_keyfile import (
     read_path,
     well_known_path,
 )
+from lighterman.connections.kserve import storage_config
 from lighterman.connections.model import Connection, Mount, Options
 from lighterman.connections.mounted import Found, read_mounts
 from lighterman.connections.names import GCS_NAMES, GcsNames
@@ -129,6 +130,7 @@ def resolve(
     login = login or _own_login(own, listed)
     is_of_secret = login.get("source") in (files.name, listed.name)
     unmounted = () if is_of_secret else not_mounted(connection, environ)
+    login = login or _login_of(storage_config(environ, "gcs"))
     login = login or _login_of(ambient) or _own_chain(environ)
     if settings.project:
         login["project"] = settings.project

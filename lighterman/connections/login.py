@@ -1,8 +1,8 @@
 """
 The login of an S3 connection, found in its sources at one moment. Id, secret, token and role come from one
 source, the first that has any of them: mounted files, the connection's own env (with the login among its
-``client_kwargs``, and the variables of a secret that isn't mounted), the process environment, the SDK's own
-chain. Region, endpoint and the like are merged, options first.
+``client_kwargs``, and the variables of a secret that isn't mounted), KServe's storage config, the process
+environment, the SDK's own chain. Region, endpoint and the like are merged, options first.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from lighterman.connections.kserve import ca_bundle, storage_config
 from lighterman.connections.model import Connection, Mount, Options
 from lighterman.connections.mounted import Found
 from lighterman.connections.names import LOGIN_CLIENT_KWARGS, S3_NAMES, S3Names
@@ -62,6 +63,8 @@ class S3Login(msgspec.Struct, frozen=True, kw_only=True):
     use_ssl: bool = True
     verify: bool | str = True
     """Whether the server's certificate is checked; a path is the CA bundle to check it with."""
+    virtual: bool = False
+    """Whether the bucket is to be in the host's name, where the connection says nothing of that."""
     empty_mounts: tuple[str, ...] = ()
     """Declared mounts in which no login was found: worth a word when the login that was found is refused."""
     unmounted: tuple[str, ...] = ()
@@ -102,8 +105,10 @@ def resolve(
     own = from_env(connection, S3_NAMES)
     kwargs = _login_kwargs(connection.options)
     listed = from_variables(connection, environ, S3_NAMES)
+    stored = storage_config(environ, "s3")
     ambient = from_environ(environ, S3_NAMES)
-    settings = _settings(connection.options, [kwargs, files, own, listed, ambient])
+    sources = [kwargs, files, own, listed, stored, ambient, ca_bundle(environ)]
+    settings = _settings(connection.options, sources)
     if connection.options.anonymous:
         return msgspec.structs.replace(settings, source="anonymous", anonymous=True)
     login = _login_of(files)
@@ -111,7 +116,8 @@ def resolve(
         return msgspec.structs.replace(settings, **login)
     login = _own_login(kwargs, own, listed)
     unmounted = () if login.get("source") == listed.name else not_mounted(connection, environ)
-    login = login or _login_of(ambient) or {"source": "the SDK's own chain"}
+    login = login or _login_of(stored) or _login_of(ambient)
+    login = login or {"source": "the SDK's own chain"}
     empty = tuple(mount.mount_path or "" for mount in mounts)
     return msgspec.structs.replace(settings, **login, empty_mounts=empty, unmounted=unmounted)
 
@@ -172,6 +178,9 @@ class _Parts(NamedTuple):
 
 def _login_of(source: Source) -> dict[str, object]:
     """The fields of a login that this source alone gives; empty if it has none."""
+    unsigned = source.first(S3Names.ANONYMOUS)
+    if unsigned and _switch(unsigned):
+        return {"source": f"{unsigned.name} of the {source.name}", "anonymous": True}
     parts = _Parts(*(source.first(names) for names in _LOGIN_NAMES))
     if not any(parts):
         return {}
@@ -198,6 +207,7 @@ def _check_whole(parts: _Parts, source: Source) -> None:
     part = parts.key or parts.secret or parts.token
     if part and not (parts.key and parts.secret):
         missing = S3Names.SECRET[0] if parts.key else S3Names.ID[0]
+        missing = source.called.get(missing, missing)
         raise CredentialsError(
             f"{part.name} ({source.name}) without {missing}",
             hint=f"give {missing} in the same place: a login is never put together from several",
@@ -249,6 +259,7 @@ def _settings(options: Options, sources: list[Source]) -> S3Login:
     endpoint_setting = first(S3Names.ENDPOINT, options.endpoint, "endpoint")
     endpoint = url_of(endpoint_setting, use_ssl=use_ssl) if endpoint_setting else None
     sts = first(S3Names.STS_ENDPOINT)
+    virtual = first(S3Names.VIRTUAL)
     return S3Login(
         source="",
         region=region.value if region else None,
@@ -256,6 +267,7 @@ def _settings(options: Options, sources: list[Source]) -> S3Login:
         use_ssl=endpoint.startswith("https") if endpoint else use_ssl,
         verify=_verify(options, first(S3Names.VERIFY_SSL), first(S3Names.CA_BUNDLE)),
         sts_endpoint=url_of(sts, use_ssl=True) if sts else None,
+        virtual=_switch(virtual) if virtual else False,
     )
 
 

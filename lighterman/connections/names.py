@@ -64,6 +64,9 @@ class S3Names:
     USE_SSL: Final = ("AWS_USE_SSL", "S3_USE_HTTPS")
     VERIFY_SSL: Final = ("AWS_VERIFY_SSL", "S3_VERIFY_SSL")
     CA_BUNDLE: Final = ("AWS_CA_BUNDLE",)
+    # KServe's, spelled as its controller spells them.
+    ANONYMOUS: Final = ("awsAnonymousCredential",)
+    VIRTUAL: Final = ("S3_USER_VIRTUAL_BUCKET",)
 
 
 class GcsNames:
@@ -93,7 +96,7 @@ class AzureNames:
 
     CONNECTION_STRING: Final = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_CONNECTION_STRING")
     # AZURE_STORAGE_ACCOUNT_NAME, …_ACCOUNT_KEY and those of the principal with STORAGE in them: adlfs's, which
-    # ZenML stands on; …_ACCESS_KEY: KServe's.
+    # ZenML stands on; …_ACCESS_KEY and AZ_…: KServe's.
     ACCOUNT: Final = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME")
     KEY: Final = (
         "AZURE_STORAGE_KEY",
@@ -102,9 +105,13 @@ class AzureNames:
         "AZURE_STORAGE_ACCESS_KEY",
     )
     SAS: Final = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_SAS_TOKEN")
-    TENANT: Final = ("AZURE_TENANT_ID", "AZURE_STORAGE_TENANT_ID")
-    CLIENT: Final = ("AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID")
-    CLIENT_SECRET: Final = ("AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
+    TENANT: Final = ("AZURE_TENANT_ID", "AZURE_STORAGE_TENANT_ID", "AZ_TENANT_ID")
+    CLIENT: Final = ("AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID", "AZ_CLIENT_ID")
+    CLIENT_SECRET: Final = (
+        "AZURE_CLIENT_SECRET",
+        "AZURE_STORAGE_CLIENT_SECRET",
+        "AZ_CLIENT_SECRET",
+    )
     TOKEN_FILE: Final = ("AZURE_FEDERATED_TOKEN_FILE",)
     AUTHORITY: Final = ("AZURE_AUTHORITY_HOST",)
 

@@ -3,6 +3,7 @@ Every shape that a connection is written in, read into the one model: the contra
 with options), Polyaxon's legacy ``persistence`` and ZenML's artifact store.
 """
 
+import re
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -104,8 +105,10 @@ def _entries(entries: list[object], origin: str, place: str, *, foreign_kinds: b
 
 def _entry(data: object, origin: str, place: str, *, foreign_kinds: bool) -> Read:
     if isinstance(data, dict):
-        if foreign_kinds and (foreign := _foreign(data, origin, place)):
-            return foreign
+        if foreign_kinds:
+            if foreign := _foreign(data, origin, place):
+                return foreign
+            data = _polyaxons(data)
         if "flavor" in data:
             from lighterman.connections.zenml import zenml_connection
 
@@ -122,6 +125,30 @@ def _foreign(data: dict[str, Any], origin: str, place: str) -> Foreign | None:
     if not isinstance(kind, str) or not isinstance(name, str) or kind in own:
         return None
     return Foreign(checked_name(name, origin, place), kind, origin_of(origin, place))
+
+
+def _polyaxons(data: dict[str, Any]) -> dict[str, Any]:
+    """
+    What Polyaxon's own schema of a connection takes beside the contract's: variables as pairs, a mode as octal text, and
+    who asked for a secret, which is its scheduler's affair.
+    """
+    plain = dict(data)
+    env = plain.get("env")
+    if isinstance(env, list) and all(_is_pair(item) for item in env):
+        plain["env"] = [{"name": name, "value": value} for name, value in env]
+    for field in ("secret", "configMap"):
+        mount = plain.get(field)
+        if not isinstance(mount, dict):
+            continue
+        plain[field] = mount = {name: mount[name] for name in mount if name != "isRequested"}
+        mode = mount.get("defaultMode")
+        if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode):
+            mount["defaultMode"] = int(mode, 8)
+    return plain
+
+
+def _is_pair(item: object) -> bool:
+    return isinstance(item, list) and len(item) == 2 and all(isinstance(one, str) for one in item)
 
 
 def _own(document: ConnectionDocument, origin: str, place: str) -> Connection:

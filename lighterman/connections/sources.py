@@ -41,12 +41,14 @@ class Source(NamedTuple):
     values: Mapping[str, str]
     is_ambient: bool = False
     """True for the environment, which was made for others too: what is there may be about something else."""
+    called: Mapping[str, str] = {}
+    """What names are called in this place, where it has others."""
 
     def first(self, names: Iterable[str]) -> Setting | None:
-        """The setting of the first of ``names`` that has a value here."""
+        """The setting of the first of ``names`` that has a value here, as it is called here."""
         for name in names:
             if value := self.values.get(name):
-                return Setting(name, value, self.name)
+                return Setting(self.called.get(name, name), value, self.name)
         return None
 
 

@@ -31,6 +31,15 @@ _KINDS: Final[dict[str, Kind]] = {
     "file": "host_path",
 }
 _ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
+_NO_PLACES: Final = {
+    "hf": "Hugging Face's hub is no store of files",
+    "modelscope": "ModelScope's hub is no store of files",
+    "oci": "a registry is no store of files",
+    "hdfs": "HDFS isn't known here",
+    "webhdfs": "HDFS isn't known here",
+    "pvc": "a claim is mounted by its pod, not fetched",
+}
+"""What KServe's users write too."""
 _FORMS: Final[dict[Kind, str]] = {
     "s3": "s3://BUCKET/PREFIX",
     "gcs": "gs://BUCKET/PREFIX",
@@ -191,6 +200,13 @@ def _scheme_of(uri: str) -> str:
     if uri.startswith("file:"):
         raise ConfigurationError(f"{uri!r} is no absolute path", hint="write file:///PATH")
     lower = scheme.lower()
+    if why := _NO_PLACES.get(lower):
+        hint = "where it is mounted here, write file:///PATH" if lower == "pvc" else ""
+        raise ConfigurationError(
+            f"{_shown(uri)}: {lower}:// can't be fetched from: {why}",
+            hint=hint
+            or f"leave {lower}:// to KServe's own storage initializer; known are {_ALL_FORMS}",
+        )
     meant = lower if lower in _KINDS else _ALIASES.get(lower, "")
     raise ConfigurationError(
         f"{_shown(uri)}: a place can't be named so",

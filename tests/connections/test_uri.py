@@ -154,7 +154,7 @@ def test_a_schema_names_its_bucket_in_three_ways(kind, text, path):
 @pytest.mark.parametrize(
     ("uri", "said", "hint"),
     [
-        ("hdfs://x/y", "hdfs://x/y: a place can't be named so", "known are s3://"),
+        ("ftp://x/y", "ftp://x/y: a place can't be named so", "known are s3://"),
         ("S3://b/p", "S3://b/p: a place can't be named so", "write s3://"),
         ("s3a://b/p", "s3a://b/p: a place can't be named so", "write s3://"),
         (

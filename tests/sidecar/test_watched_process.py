@@ -14,6 +14,7 @@ from lighterman.clock import SystemClock
 from lighterman.errors import ConfigurationError, UsageError
 from sidecar import watched_process
 from sidecar.loop import Loop
+from sidecar.processes import Process
 from sidecar.watched_process import WatchedProcess, is_named, watched
 
 
@@ -190,7 +191,7 @@ def test_a_number_that_another_process_has_by_then_is_an_end(start, clock, loop,
     clock.now += watched_process.LOOK_SECONDS
     assert not process.has_ended(loop)
     monkeypatch.setattr(
-        watched_process, "_process", lambda pid: watched_process.Process(pid, 1, 1, is_dead=False)
+        watched_process, "process_of", lambda pid: Process(pid, 1, 1, is_dead=False)
     )
     assert not process.has_ended(loop), "it isn't looked at before its time"
     clock.now += watched_process.LOOK_SECONDS

@@ -13,6 +13,7 @@ from lighterman.errors import (
     ConfigurationError,
     CredentialsError,
     LightermanError,
+    NoCredentialsError,
     SlowDownError,
     TransientError,
 )
@@ -193,9 +194,11 @@ class Tokens:
 
     def _no_login(self) -> CredentialsError:
         said = "neither files nor environment hold any"
+        kind: type[CredentialsError] = NoCredentialsError
         if self._login.client_id:
             said = f"AZURE_CLIENT_ID ({self._place.login}) is all that is said"
-        return CredentialsError(
+            kind = CredentialsError
+        return kind(
             f"connection {self._place.connection!r} has no credentials: {said},"
             " and no managed identity answers here",
             hint=self._place.with_mounts(

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypedDict
 
 from lighterman.clock import Clock, SystemClock
 from lighterman.connections.gcs_login import GcsLogin
-from lighterman.errors import ConfigurationError, CredentialsError
+from lighterman.errors import ConfigurationError, NoCredentialsError
 from lighterman.secret import scrub_passing
 from lighterman.stores.failures import Place
 from lighterman.stores.gcs.refusals import refused
@@ -170,7 +170,7 @@ class Tokens:
     def _of_metadata(self) -> Any:
         host = os.environ.get("GCE_METADATA_HOST") or os.environ.get("GCE_METADATA_ROOT")
         if os.environ.get("NO_GCE_CHECK") == "true" or not (host or self._is_at_google()):
-            raise CredentialsError(
+            raise NoCredentialsError(
                 f"connection {self._place.connection!r} has no credentials",
                 hint=self._place.with_mounts(
                     "give it a secret, GOOGLE_APPLICATION_CREDENTIALS or workload identity;"

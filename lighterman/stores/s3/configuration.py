@@ -152,7 +152,7 @@ def configured(
         region=region,
         endpoint=endpoint,
         custom_endpoint=login.endpoint is not None,
-        virtual=_is_virtual(options.addressing_style, config, endpoint, bucket),
+        virtual=_is_virtual(_style(options.addressing_style, config, login), endpoint, bucket),
         network=Network(
             endpoint=endpoint,
             verify=login.verify,
@@ -199,10 +199,14 @@ def is_aws(endpoint: str) -> bool:
     return any(host.endswith("." + suffix) for suffix in _AWS_SUFFIXES.values())
 
 
-def _is_virtual(style: str, config: dict[str, object], endpoint: str, bucket: str) -> bool:
+def _style(style: str, config: dict[str, object], login: S3Login) -> str:
     if style == "auto":
         s3 = config.get("s3")
         style = str(s3.get("addressing_style", "auto")) if isinstance(s3, dict) else "auto"
+    return "virtual" if style == "auto" and login.virtual else style
+
+
+def _is_virtual(style: str, endpoint: str, bucket: str) -> bool:
     if style == "auto":
         return is_aws(endpoint) and _DNS_NAME.fullmatch(bucket) is not None
     if style == "virtual" and _ADDRESS.fullmatch(urlsplit(endpoint).hostname or ""):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from lighterman.connections.credentials import S3Login
-from lighterman.errors import CredentialsError
+from lighterman.errors import CredentialsError, NoCredentialsError
 from lighterman.secret import MASK
 from lighterman.stores.s3.configuration import S3Settings
 
@@ -172,7 +172,7 @@ class _Chain:
             return self._web_identity(session)
         source = self._source(session)
         if source is None:
-            raise CredentialsError(
+            raise NoCredentialsError(
                 f"connection {self._settings.connection!r} has no credentials",
                 hint=self._settings.place.with_mounts(
                     "give it a secret, environment variables or a role; or options.anonymous: true"
