@@ -120,6 +120,4 @@ class Job:
         )
         assert rendered.returncode == 0, rendered.stderr
         documents = list(yaml.safe_load_all(rendered.stdout))
-        for container in documents[1]["spec"]["template"]["spec"]["initContainers"]:
-            container.pop("startupProbe", None)  # INTERIM: until `lighterman ready` is there
         return [*documents, self.secret()]
