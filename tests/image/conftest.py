@@ -60,8 +60,9 @@ def play(image, tmp_path):
     """
     played, hidden = [], []
 
-    def start(documents, **options):
-        pod = PlayedPod(documents, tmp_path / f"pod-{len(played)}", {jobs.IMAGE: image}, **options)
+    def start(documents, *, images=None, **options):
+        ours = {jobs.IMAGE: image, **(images or {})}
+        pod = PlayedPod(documents, tmp_path / f"pod-{len(played)}", ours, **options)
         played.append(pod)
         hidden.extend(
             text.strip()
@@ -74,7 +75,7 @@ def play(image, tmp_path):
     yield start
     try:
         for pod in played:
-            told = pod.account() + "".join(one.noted.read_text() for one in pod.instances)
+            told = pod.told()
             assert [text for text in hidden if text in told] == []
     finally:
         for pod in played:

@@ -23,8 +23,10 @@ from kubelet_rules import Status
 from kubelet_volumes import Volumes
 from pods import podman
 
-BACK_OFF_SECONDS = 0.2
-"""A kubelet waits 10 s, and twice as long each time, up to 300 s."""
+BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 0.2, 6.0
+"""A kubelet waits 10 s, and twice as long each time, up to 300 s: 50 times as long."""
+LOG_TAIL_CHARACTERS = 3000
+"""Of each container, in the account of what happened."""
 DEADLINE_SECONDS = 120.0
 PAUSE = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: signal.pause()"
 """PID 1 of a shared process namespace; children that it ignores leave no zombies."""
@@ -173,13 +175,17 @@ class PlayedPod:
             if one.what in whats
         ]
 
+    def told(self) -> str:
+        """All that left its containers: logs and termination messages."""
+        return "".join(containers.log(one.name) + one.noted.read_text() for one in self.instances)
+
     def account(self) -> str:
-        """Everything that happened, and every log: for a failing test."""
+        """Everything that happened, and the end of every log: for a failing test."""
         lines = [
             f"{one.seconds:7.2f} {one.what} {one.container} {one.detail}" for one in self.happenings
         ]
         for instance in self.instances:
-            lines += [f"--- {instance.name}", containers.log(instance.name)]
+            lines += [f"--- {instance.name}", containers.log(instance.name)[-LOG_TAIL_CHARACTERS:]]
         return "\n".join(lines)
 
     def remove(self) -> None:
@@ -265,7 +271,9 @@ class PlayedPod:
             probed = isinstance(spec := self._spec(instance.container), InitContainer)
             if probed and spec.startup_probe and not instance.status.passed:
                 self._refuse_to_guess(instance)
-            self._not_before[instance.container] = time.monotonic() + BACK_OFF_SECONDS
+            times = sum(one.container == instance.container for one in self.instances)
+            pause = min(BACK_OFF_SECONDS * 2 ** (times - 1), LONGEST_BACK_OFF_SECONDS)
+            self._not_before[instance.container] = time.monotonic() + pause
             self._set(instance, replace(instance.status, running=False, code=code))
             self._note("ended", instance.container, code)
         instance.gone.set()

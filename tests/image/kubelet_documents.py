@@ -172,6 +172,8 @@ class Container(Document):
     security_context: ContainerSecurity = ContainerSecurity()
     lifecycle: Lifecycle | None = None
     ports: list[Port] = []
+    readiness_probe: dict[str, Any] | None = None
+    """A Service's: nobody here asks whether the pod is ready."""
     termination_message_path: str = "/dev/termination-log"
     termination_message_policy: Literal["File", "FallbackToLogsOnError"] = "File"
 
