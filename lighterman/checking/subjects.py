@@ -91,20 +91,9 @@ def _entries(file: str, spec: JobSpec, environ: Mapping[str, str]) -> list[Entry
     if not spec.init:
         return []
     from initializer.command import declared_entries
+    from lighterman.cli import parsed
 
-    names = (
-        "uri",
-        "into",
-        "kserve",
-        "connection",
-        "dir",
-        "file",
-        "to",
-        "workers",
-        "cache",
-        "cache_size",
-    )
-    return declared_entries(Namespace(spec=file, **dict.fromkeys(names)), environ)
+    return declared_entries(parsed("init", ["init", "--spec", file], {}), environ)
 
 
 def _prefix(pattern: str, environ: Mapping[str, str]) -> str:

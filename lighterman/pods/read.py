@@ -9,7 +9,7 @@ import msgspec
 from initializer.command import declared_entries
 from initializer.entries import Entry
 from lighterman.document import read_document
-from lighterman.errors import ConfigurationError
+from lighterman.errors import ConfigurationError, UsageError
 from lighterman.jobspec import JobSpec, job_spec
 from lighterman.pods.documents import Environment, Lighterman, Own, Run, Termination, Top
 from lighterman.strict import decode, fail, suggestion, under
@@ -22,10 +22,6 @@ LONGEST_NAME: Final = 52
 """Of a Job: its name is a label of its pods, of 63 characters at most, and the ConfigMap's is longer by eleven."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\}|\((\w+)\))", re.ASCII)
-_INIT_FLAGS: Final = (
-    *("uri", "into", "connection", "dir", "file", "to", "include", "exclude", "unpack", "shard"),
-    *("resume_outputs", "workers", "cache", "cache_size"),
-)
 
 
 class Written(NamedTuple):
@@ -170,10 +166,17 @@ def _entries(written: Written) -> tuple[Entry, ...]:
         if entry.shard is not None:
             place = written.entry_place(index, "shard")
             _check_shard(written, place, (entry.shard.index, entry.shard.count), environ)
-    arguments = Namespace(**dict.fromkeys(_INIT_FLAGS))
-    return tuple(
-        declared_entries(Namespace(**{**vars(arguments), "spec": written.origin}), environ)
-    )
+    return tuple(declared_entries(_arguments(written, environ), environ))
+
+
+def _arguments(written: Written, environ: dict[str, str]) -> Namespace:
+    """What init is told in the pod."""
+    from lighterman.cli import parsed
+
+    try:
+        return parsed("init", ["init", "--spec", written.origin], environ)
+    except UsageError as error:
+        written.fail(written.place("lighterman", "init", "env"), error.message, error.hint)
 
 
 def _check_shard(
