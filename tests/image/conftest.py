@@ -1,12 +1,15 @@
 """The image, built once, and pods of it over moto's server on the host."""
 
+import os
 import secrets
 import subprocess
 
+import jobs
 import pytest
+from kubelet import PlayedPod
 from pods import CONTAINERS, Pod, podman
 
-IMAGE = "localhost/lighterman:test"
+IMAGE = os.environ.get("LIGHTERMAN_TEST_IMAGE_TAG", "localhost/lighterman:test")
 DISTROLESS_UID = 65532
 OPENSHIFT_UID = 1000640000
 """From the range that a namespace gets there: no passwd entry knows it."""
@@ -47,3 +50,59 @@ def in_image(image):
         )
 
     return run
+
+
+@pytest.fixture
+def play(image, tmp_path):
+    """
+    Starts a pod of a manifest by the kubelet's rules. At the test's end it is removed, and no secret was in any
+    of its logs and termination messages.
+    """
+    played, hidden = [], []
+
+    def start(documents, *, images=None, **options):
+        ours = {jobs.IMAGE: image, **(images or {})}
+        pod = PlayedPod(documents, tmp_path / f"pod-{len(played)}", ours, **options)
+        played.append(pod)
+        hidden.extend(
+            text.strip()
+            for document in pod.manifest.secrets.values()
+            for key, text in document.string_data.items()
+            if "SECRET" in key
+        )
+        return pod.start()
+
+    yield start
+    try:
+        for pod in played:
+            told = pod.told()
+            assert [text for text in hidden if text in told] == []
+    finally:
+        for pod in played:
+            pod.remove()
+
+
+@pytest.fixture
+def job(s3_bucket, tmp_path):
+    """Makes a job over the fresh bucket, with a secret key of its own, that runs a script of sh."""
+
+    def make(script, bucket=s3_bucket, **options):
+        options = {
+            "endpoint": bucket.endpoint,
+            "secret_access_key": secrets.token_urlsafe(30),
+        } | options
+        return jobs.Job(
+            directory=tmp_path,
+            bucket=bucket.name,
+            access_key_id=bucket.access_key_id,
+            script=script,
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def proxy(s3_bucket, proxy_to):
+    """Before the fresh bucket's server, on the pods' network too."""
+    return proxy_to(s3_bucket.endpoint)
