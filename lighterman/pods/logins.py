@@ -8,12 +8,14 @@ from typing import Any, Final
 from lighterman.connections.model import Bucket, Connection, HostPath, Mount, VolumeClaim
 from lighterman.errors import ConfigurationError
 from lighterman.pods.volumes import Mounted, Volumes
-from lighterman.pods.written import Mode
 from lighterman.secret import Secret
 from sidecar.outputs import is_within
 
-SECRET_MODE: Final = Mode(0o400)
-"""Kubernetes lets the pod's fsGroup read what only the owner may."""
+SECRET_MODE: Final = 0o400
+"""
+Kubernetes lets the pod's fsGroup read what only the owner may. In a manifest a mode is decimal, 256: what YAML 1.1
+reads as octal, 0400, is four hundred in YAML 1.2.
+"""
 
 
 @dataclass
@@ -120,7 +122,7 @@ def mounted_secret(what: str, mount: Mount, volumes: Volumes) -> Mounted:
     if mount.items is not None:
         source["items"] = [{"key": item, "path": item} for item in mount.items]
     if mount.default_mode is not None:
-        source["defaultMode"] = Mode(mount.default_mode)
+        source["defaultMode"] = mount.default_mode
     elif what == "secret":
         source["defaultMode"] = SECRET_MODE
     return Mounted(volumes.named(mount.name, {what: source}), mount.mount_path or "", True)

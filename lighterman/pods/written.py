@@ -22,10 +22,6 @@ _OTHER_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
 """Line breaks in YAML 1.1, and none in YAML 1.2: only an escape says them to both."""
 
 
-class Mode(int):
-    """A file's permission bits, which are written in octal."""
-
-
 class _Dumper(yaml.SafeDumper):
     """Without anchors, and with the members of a list indented below its name."""
 
@@ -64,10 +60,6 @@ def _text(dumper: _Dumper, text: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _mode(dumper: _Dumper, mode: Mode) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:int", f"{mode:04o}")
-
-
 def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
     is_plain = all(isinstance(item, (str, int, float, bool)) for item in items)
     length = sum(len(str(item)) + 2 for item in items)
@@ -78,5 +70,4 @@ def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_representer(Mode, _mode)
 _Dumper.add_representer(list, _list)

@@ -174,11 +174,10 @@ def test_the_same_spec_gives_the_same_text(render):
 
 
 def test_the_yaml_is_as_a_person_would_have_written_it(render):
-    """No anchors, no tags, no JSON in strings, modes in octal, texts of several lines as lines."""
+    """No anchors, no tags, no JSON in strings, texts of several lines as lines."""
     text = render().text
     assert "&id" not in text
     assert "!!" not in text
-    assert "defaultMode: 0400" in text
     assert "  job.yaml: |\n    run:\n" in text
     assert text.startswith("# Made by lighterman render. Pod Security profile: restricted.\n")
 

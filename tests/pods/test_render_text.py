@@ -1,8 +1,10 @@
 """That every reader of YAML reads of a manifest what was meant."""
 
+import re
+
 import pytest
 import yaml
-from rendering import MAIN
+from rendering import CONNECTIONS, MAIN
 
 from lighterman.pods.written import text_of
 
@@ -32,3 +34,12 @@ def test_a_manifest_keeps_mains_odd_texts(render):
     odd = ["1e3", "y", "a: b", "# no comment", " led", "trailed ", "two\nlines\n", "\ttab", "é😀"]
     rendered = render(main={"command": MAIN["command"], "args": odd})
     assert odd == rendered.containers["main"]["args"]
+
+
+def test_a_mode_is_the_same_number_in_every_yaml(render):
+    """In decimal, as `kubectl get -o yaml` shows it: 0400 would be four hundred in YAML 1.2."""
+    secret = {"name": "keys", "mountPath": "/etc/k", "defaultMode": 0o440}
+    rendered = render(catalog=[{**CONNECTIONS[0], "secret": secret}, CONNECTIONS[1]])
+    assert "defaultMode: 288\n" in rendered.text
+    assert "defaultMode: 256\n" in rendered.text
+    assert not re.search(r": 0\d", rendered.text)
