@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from lighterman.connections.model import Bucket, Connection, HostPath
 from lighterman.errors import ConfigurationError, LightermanError
+from lighterman.pods.apart import check_connections_apart
 from lighterman.pods.catalog import catalog_of
 from lighterman.pods.containers import CHECK, INIT, SIDECAR, Setting, containers_of
 from lighterman.pods.ends import Wishes, end_of
@@ -50,6 +51,7 @@ def manifest_of(
     check_paths(written)
     check_prefixes(written)
     _check_uris(written, connections)
+    check_connections_apart(written, connections)
     user = user_of(written, wishes.run_as)
     volumes = Volumes(written)
     configuration = f"{written.name}-lighterman"

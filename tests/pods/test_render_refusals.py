@@ -171,6 +171,46 @@ REFUSED = {
         "run.init[0].path: /etc and Lighterman's own /etc/lighterman",
         "another directory",
     ),
+    "a relative init path": (
+        {"init": [ENTRY | {"path": "data"}]},
+        "run.init[0].path: 'data' is no absolute path",
+        "begins with a slash",
+    ),
+    "a relative outputs path": (
+        {"outputs": OUT | {"path": "./outputs"}},
+        "run.outputs.path: './outputs' is no absolute path",
+        "begins with a slash",
+    ),
+    "a relative cache": (
+        {"init": [ENTRY | {"cache": "cache"}]},
+        "run.init[0].cache: 'cache' is no absolute path",
+        "begins with a slash",
+    ),
+    "a cache that is the node's root": (
+        {"init": [ENTRY | {"cache": "/"}]},
+        "run.init[0].cache: the root of the file system",
+        "a directory of its own",
+    ),
+    "a cache among the inputs": (
+        {"init": [ENTRY | {"cache": "/data/cache"}]},
+        "run.init[0].cache: /data/cache and run.init[0].path, /data, are one inside the other",
+        "a directory of its own",
+    ),
+    "a cache among the outputs": (
+        {"init": [ENTRY | {"cache": "/outputs"}]},
+        "run.init[0].cache: /outputs and run.outputs.path, /outputs, are one inside the other",
+        "a directory of its own",
+    ),
+    "a path that no volume can be mounted at": (
+        {"init": [ENTRY | {"path": "/data:1"}]},
+        "run.init[0].path: '/data:1' is no place for a volume",
+        "without colons",
+    ),
+    "a path of several lines": (
+        {"init": [ENTRY | {"cache": "/x\ny: 1"}]},
+        "is no place for a volume",
+        "control characters",
+    ),
     "a mount of no volume": (
         {"main": {"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}},
         "run.container.volumeMounts[0].name: there is no volume scratch",
@@ -252,6 +292,26 @@ COLLIDING = {
         {},
         "are both mounted at /etc/s in the check container",
     ),
+    "one secret's other files": (
+        [
+            plain("data", {"name": "one", "mountPath": "/etc/s", "items": ["a"]}),
+            plain("runs", {"name": "one", "mountPath": "/etc/s/", "items": ["b"]}),
+        ],
+        {},
+        "say different files or modes for /etc/s in the check container",
+    ),
+    "one directory of a secret and its config map": (
+        [
+            plain(
+                "data",
+                {"name": "one", "mountPath": "/s"},
+                configMap={"name": "c", "mountPath": "/s/c"},
+            ),
+            plain("runs"),
+        ],
+        {},
+        "are both mounted at /s in the check container",
+    ),
     "main's two buckets": (
         [
             plain("data", {"name": "one", "mountPath": "/a"}),
@@ -280,6 +340,54 @@ def test_secrets_that_collide_in_one_environment_are_refused_by_name(
     assert (78, "") == (rendered.code, rendered.text), rendered.log
     assert said in rendered.failure["error"]
     assert rendered.failure["hint"]
+
+
+CLAIM = {
+    "name": "data",
+    "kind": "volume_claim",
+    "schema": {"volumeClaim": "c", "mountPath": "/mnt"},
+}
+MISPLACED = {
+    "a secret where init brings": (
+        plain("data", {"name": "k", "mountPath": "/data"}),
+        {},
+        "the secret k of connection 'data', mounted at /data, and run.init[0].path, /data,",
+    ),
+    "a secret that would be sent": (
+        plain("data", {"name": "k", "mountPath": "/outputs/.aws"}),
+        {},
+        "the secret k of connection 'data', mounted at /outputs/.aws, and run.outputs.path, /outputs,",
+    ),
+    "a config map where the catalog is": (
+        plain("data", configMap={"name": "k", "mountPath": "/etc/lighterman"}),
+        {},
+        "the config map k of connection 'data', mounted at /etc/lighterman, and Lighterman's own",
+    ),
+    "a claim that main doesn't share": (
+        CLAIM,
+        {"init": [ENTRY | {"path": "/mnt/x"}]},
+        "the volume of connection 'data', mounted at /mnt, and run.init[0].path, /mnt/x,",
+    ),
+    "a claim that can't be written": (
+        CLAIM | {"schema": CLAIM["schema"] | {"readOnly": True}},
+        {"init": [ENTRY | {"path": "/mnt/x"}], "connections": ["data"]},
+        "the volume of connection 'data', mounted at /mnt, and run.init[0].path, /mnt/x,",
+    ),
+    "a secret in a claim": (
+        CLAIM | {"secret": {"name": "k", "mountPath": "/mnt/k"}},
+        {},
+        "the secret k of connection 'data', mounted at /mnt/k, and the volume of connection 'data'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("connection", "members", "said"), MISPLACED.values(), ids=MISPLACED)
+def test_what_a_connection_mounts_lies_apart_from_the_jobs_paths(render, connection, members, said):
+    """A secret in the outputs would be sent to the bucket, one where init brings would be hidden: refused by name."""
+    rendered = render(catalog=[connection, CONNECTIONS[1]], **members)
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert said in rendered.failure["error"]
+    assert "mountPath of its own in the catalog" in rendered.failure["hint"]
 
 
 CLEAR = {

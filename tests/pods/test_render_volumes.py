@@ -146,3 +146,22 @@ def test_the_volumes_of_a_path_are_called_as_it_is(render):
     )
     of = mounts(rendered.containers["init"])
     assert ("data-2", "my-sets-v2") == (of["/data"], of["/srv/My_Sets.v2"])
+
+
+def test_a_claim_that_main_shares_may_hold_what_init_brings(render):
+    """A volume connection that main names is main's volume at its mountPath: init writes there."""
+    claim = {
+        "name": "data",
+        "kind": "volume_claim",
+        "schema": {"volumeClaim": "c", "mountPath": "/mnt/"},
+    }
+    rendered = render(
+        catalog=[claim, CONNECTIONS[1]],
+        connections=["data"],
+        init=[{"connection": "runs", "path": "/mnt/x"}],
+    )
+    for name in ("check", "init", "main"):
+        (mount,) = [
+            one for one in rendered.containers[name]["volumeMounts"] if one["mountPath"] == "/mnt"
+        ]
+        assert "readOnly" not in mount
