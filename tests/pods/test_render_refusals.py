@@ -252,6 +252,31 @@ REFUSED = {
         "run.lighterman.sidecar.env: $LIGHTERMAN_DELETES: 'all' is none of keep, mirror",
         "unset it or mend it",
     ),
+    "a flag's name in small letters": (
+        {"lighterman": {"sidecar": {"env": {"lighterman_deletes": "mirror"}}}},
+        "run.lighterman.sidecar.env.lighterman_deletes: sidecar has no such flag",
+        "did you mean LIGHTERMAN_DELETES?",
+    ),
+    "a flag that the job spec says": (
+        {"lighterman": {"sidecar": {"env": {"LIGHTERMAN_GRACE": "60"}}}},
+        "run.lighterman.sidecar.env.LIGHTERMAN_GRACE: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "another catalog than the manifest's": (
+        {"lighterman": {"init": {"env": {"LIGHTERMAN_CATALOG": "/c.yaml"}}}},
+        "run.lighterman.init.env.LIGHTERMAN_CATALOG: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "a cache that isn't mounted": (
+        {"lighterman": {"init": {"env": {"LIGHTERMAN_CACHE": "/cache"}}}},
+        "run.lighterman.init.env.LIGHTERMAN_CACHE: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "a variable's name that is none": (
+        {"lighterman": {"init": {"env": {"A B": "x"}}}},
+        "run.lighterman.init.env['A B']: no name of a variable",
+        "letters, digits",
+    ),
     "a limit said twice": (
         {"backoffLimit": 1, "top": {"termination": {"maxRetries": 2}}},
         "termination.maxRetries: stands beside run.backoffLimit",
