@@ -141,7 +141,7 @@ class Environment(_Written, frozen=True, kw_only=True):
     preemption_policy: str | None = None
     priority_class_name: str | None = None
     resource_claims: tuple[Members, ...] | None = None
-    restart_policy: Literal["Never", "OnFailure"] = "Never"
+    restart_policy: Literal["Never", "OnFailure"] | None = None
     runtime_class_name: str | None = None
     scheduler_name: str | None = None
     scheduling_gates: tuple[Members, ...] | None = None

@@ -75,7 +75,7 @@ def manifest_of(
     )
     containers = containers_of(setting)
     pod = pod_of(setting, containers)
-    profile = profile_of(pod)
+    profile = profile_of(pod, written.environment.annotations)
     job = job_of(setting, pod, failure_policy=wishes.failure_policy)
     return Manifest(
         (_config_map(setting, configuration), job),

@@ -253,3 +253,12 @@ def test_a_done_file_is_no_business_of_a_job_without_outputs(render):
     """There is no sidecar that would wait for it."""
     rendered = render("--no-native", outputs=ABSENT, main={"command": ABSENT})
     assert ["init", "main"] == list(rendered.containers)
+
+
+def test_what_stands_without_a_value_isnt_said(render):
+    """As a template leaves it: a member that is null is as if it weren't there."""
+    names = ("restartPolicy", "labels", "securityContext", "terminationGracePeriodSeconds")
+    rendered = render(
+        environment=dict.fromkeys(names), main=dict.fromkeys(("env", "ports")), volumes=None
+    )
+    assert render().text == rendered.text

@@ -117,6 +117,19 @@ REFUSED = {
         "run.container.securityContext.runAsUser: main's user isn't known",
         "--run-as UID[:GID]",
     ),
+    "a uid that is none": (
+        {"main": {"securityContext": {"runAsUser": -1}}},
+        "run.container.securityContext.runAsUser: -1 is no user's number",
+        "from 0 to",
+    ),
+    "the pod's uid that is none": (
+        {
+            "main": {"securityContext": ABSENT},
+            "environment": {"securityContext": {"runAsUser": 2**31}},
+        },
+        "run.environment.securityContext.runAsUser: 2147483648 is no user's number",
+        "from 0 to",
+    ),
     "a prefix that replicas would share": (
         {"parallelism": 4, "outputs": OUT | {"to": "runs/1"}},
         "run.outputs.to: 4 pods would share the prefix 'runs/1'",
@@ -464,6 +477,7 @@ USAGE = {
     "a process's number": (("--no-native", "--watch-process", "7"), "nobody knows main's number"),
     "another user than the spec's": (("--run-as", "7"), "are two users"),
     "no user": (("--run-as", "me"), "neither UID nor UID:GID"),
+    "a user that is too great": (("--run-as", "2147483648"), "neither UID nor UID:GID"),
     "no size": (("--size-limit", "much"), "is no size as Kubernetes writes it"),
     "no version": (("--validate", "--kubernetes", "new"), "is no version of Kubernetes"),
     "a version for nothing": (("--kubernetes", "1.30"), "without --validate"),
@@ -489,6 +503,16 @@ def test_mains_process_must_have_a_name(render):
         in (rendered.failure["error"])
     )
     assert "--done-file PATH" in rendered.failure["hint"]
+
+
+def test_an_ordinary_sidecar_doesnt_watch_a_nodes_processes(render):
+    """`hostPID` and a shared namespace exclude each other, and a name would be another's there."""
+    rendered = render("--no-native", environment={"hostPID": True})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "run.environment.hostPID: the sidecar would look for main" in rendered.failure["error"]
+    assert (
+        0 == render("--no-native", "--done-file", "/outputs/x", environment={"hostPID": True}).code
+    )
 
 
 def test_a_failure_policy_needs_pods_that_are_replaced(render):
