@@ -9,6 +9,7 @@ import msgspec
 from lighterman.connections.model import Connection
 from lighterman.errors import UsageError
 from lighterman.pods.documents import Container, Own, plain
+from lighterman.pods.expansions import add_expansions
 from lighterman.pods.logins import Parts, add_logins, check_apart
 from lighterman.pods.paths import CONFIGURATION, STATE, output_paths, variables_of
 from lighterman.pods.placing import Places
@@ -180,7 +181,8 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     notes = _add_connections(setting, parts, SIDECAR, [], _written_to(written))
     for path in output_paths(written):
         parts.mount(setting.places.of(path))
-    parts.mount(setting.places.state)
+    for mount in setting.places.state:
+        parts.mount(mount)
     where = ["--spec", SPEC, "--state", STATE]
     arguments = ["sidecar", *where, "--grace", str(setting.grace_seconds)]
     if end.process:
@@ -240,6 +242,7 @@ def _own(
     for reference in parts.env:
         env.refer(reference)
     parts.env = env.env
+    add_expansions(setting.written, parts)
     container: dict[str, Any] = {"name": name, "image": setting.image}
     if setting.written.own.image_pull_policy:
         container["imagePullPolicy"] = setting.written.own.image_pull_policy

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
-from initializer.command import declared_entries
+from initializer.command import entries_of
 from initializer.entries import Entry
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError
@@ -188,9 +188,8 @@ def _entries(written: Written) -> tuple[Entry, ...]:
             place = written.entry_place(index, "shard")
             _check_shard(written, place, (entry.shard.index, entry.shard.count), environ)
     arguments = Namespace(**dict.fromkeys(_INIT_FLAGS))
-    return tuple(
-        declared_entries(Namespace(**{**vars(arguments), "spec": written.origin}), environ)
-    )
+    arguments.spec = written.origin
+    return tuple(entries_of(written.spec, arguments, environ))
 
 
 def _check_shard(

@@ -234,6 +234,44 @@ REFUSED = {
         "run.volumes[1].name: another volume is called v",
         "rename",
     ),
+    "inputs on a volume that nobody can write": (
+        {
+            "volumes": [{"name": "v", "configMap": {"name": "c"}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/data"}]},
+        },
+        "run.init[0].path: /data lies on the volume v, which main mounts at /data, and which is a configMap",
+        "that can be written",
+    ),
+    "inputs on a claim that is read-only": (
+        {
+            "volumes": [
+                {"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}}
+            ],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/data"}]},
+        },
+        "run.init[0].path: /data lies on the volume v, which main mounts at /data, and which is read-only",
+        "that can be written",
+    ),
+    "a part of a volume by a variable that isn't there": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {
+                "volumeMounts": [{"name": "v", "mountPath": "/data", "subPathExpr": "$(WHO)"}]
+            },
+        },
+        "run.container.volumeMounts[0].subPathExpr: $(WHO) isn't set in main's env",
+        "run.container.env",
+    ),
+    "an init block that declares nothing": (
+        {"init": [], "outputs": ABSENT},
+        "neither an init block nor outputs",
+        "init: […]",
+    ),
+    "more than a ConfigMap holds": (
+        {"init": [ENTRY | {"artifacts": {"files": [f"{'x' * 100}/{n}" for n in range(11000)]}}]},
+        "and a ConfigMap holds 1048576",
+        "name directories",
+    ),
     "a mount that hides inputs": (
         {
             "volumes": [{"name": "v", "emptyDir": {}}],
@@ -480,6 +518,7 @@ USAGE = {
     "a user that is too great": (("--run-as", "2147483648"), "neither UID nor UID:GID"),
     "no size": (("--size-limit", "much"), "is no size as Kubernetes writes it"),
     "no version": (("--validate", "--kubernetes", "new"), "is no version of Kubernetes"),
+    "a version that nobody knows": (("--validate", "--kubernetes", "9.9"), "has no schemas of it"),
     "a version for nothing": (("--kubernetes", "1.30"), "without --validate"),
     "an unknown flag": (("--nativ",), "there is no flag --nativ"),
 }
