@@ -18,6 +18,7 @@ from lighterman.globs import Globs
 
 if TYPE_CHECKING:
     from lighterman.jobspec import Cache as DeclaredCache
+    from lighterman.jobspec import JobSpec
     from lighterman.jobspec import Shard as WrittenShard
 
 ARTIFACTS: Final = "/lighterman/artifacts"
@@ -140,7 +141,9 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
     if arguments.uri:
         return list(_of_uris(arguments, environ))
     if arguments.spec:
-        return _of_spec(arguments, environ)
+        from lighterman.jobspec import load_job_spec
+
+        return entries_of(load_job_spec(arguments.spec), arguments, environ)
     return [_of_flags(arguments, environ)]
 
 
@@ -192,15 +195,13 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     )
 
 
-def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+def entries_of(spec: "JobSpec", arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+    """What a job spec declares that was read from ``arguments.spec``. ``ConfigurationError`` without an init block."""
     _refuse(
         arguments,
         "--spec",
         ("dir", "file", "to", "include", "exclude", "unpack", "shard", "resume-outputs"),
     )
-    from lighterman.jobspec import load_job_spec
-
-    spec = load_job_spec(arguments.spec)
     outputs = {
         (one.connection, _absolute(one.path, error=ConfigurationError)) for one in spec.outputs
     }
