@@ -7,7 +7,7 @@ TEST_WORKERS ?= 4
 KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-killed screenshots bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-monitoring test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -27,7 +27,7 @@ demo-s3: .venv/dev ## the same over a real S3 server on this machine
 
 test: .venv/dev ## the whole suite with its servers, and the coverage it must reach (Debian: git rsync)
 	@containers/need git rsync
-	$(PYTEST) -m 'not ceph and not image and not browser and not writers' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
+	$(PYTEST) -m 'not ceph and not image and not browser and not writers and not promtool' -n $(TEST_WORKERS) --dist worksteal --cov --cov-report term
 
 lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff check .
@@ -56,12 +56,20 @@ screenshots: .venv/dev ## the pictures of docs/status.md, by the same browser
 	@containers/need chromium chromedriver
 	.venv/bin/python tests/browser/screenshots.py
 
+test-monitoring: .venv/dev ## alerts, dashboard and scrape configuration, by Prometheus' promtool (Debian: prometheus)
+	@containers/need promtool
+	$(PYTEST) -m promtool
+
 test-killed: .venv/dev ## every test that kills the sidecar, with 40 kills each (KILLS=40; Debian: git rsync)
 	@containers/need git rsync
 	LIGHTERMAN_TEST_KILLS=$(KILLS) $(PYTEST) -m 'not ceph' -n 2 --dist worksteal -rP tests/e2e/test_sidecar_killed.py tests/e2e/test_groups_killed.py tests/e2e/test_writers_killed.py
 
 test-writers: .venv/dev build/writers/installed ## under NumPy, PyArrow, safetensors, PyTorch and a TensorBoard writer (Debian: git rsync)
 	$(PYTEST) -m writers
+
+docs: build/docs/installed ## the site of docs/, into build/site; whatever leads nowhere in it is an error
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/python -m mkdocs build --strict
+	@! grep -rlE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//' build/site --include='*.html' || { echo 'these pages load something from elsewhere' >&2; exit 1; }
 
 bench: .venv/bench ## init beside s5cmd, rclone and boto3 (Debian: nginx-light libnginx-mod-http-lua); BENCH='--rows small'
 	.venv/bin/python benchmarks/fetch.py $(BENCH)
@@ -107,6 +115,7 @@ lock: pyproject.toml requirements/build.in ## newest versions into requirements/
 	$(UV) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(UV) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(UV) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(UV) --group docs -o requirements/docs.txt
 
 clean: ## without .venv and everything that was built
 	rm -rf .venv build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -136,6 +145,13 @@ build/writers/installed: requirements/writers.txt
 	@echo 'installing the writers …'
 	@$(PYTHON) -m venv --clear build/writers
 	@build/writers/bin/python -m pip -qq --disable-pip-version-check --no-input install -r $<
+	@touch $@
+
+# Nor is what makes the site.
+build/docs/installed: requirements/docs.txt
+	@echo 'installing MkDocs …'
+	@$(PYTHON) -m venv --clear build/docs
+	@build/docs/bin/python -m pip -qq --disable-pip-version-check --no-input install $(LOCKED) -r $<
 	@touch $@
 
 .venv/bench: .venv/dev requirements/bench.txt

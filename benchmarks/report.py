@@ -59,7 +59,7 @@ def section(result: Result, of: str = "fetch") -> str:
             tables.facts(result),
             tables.medians(result),
             tables.ratios(result),
-            f"As they were called:\n\n```\n{commands}\n```",
+            f"As they were called:\n\n```text\n{commands}\n```",
         ]
     )
 

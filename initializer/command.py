@@ -18,6 +18,7 @@ from lighterman.globs import Globs
 
 if TYPE_CHECKING:
     from lighterman.jobspec import Cache as DeclaredCache
+    from lighterman.jobspec import JobSpec
     from lighterman.jobspec import Shard as WrittenShard
 
 ARTIFACTS: Final = "/lighterman/artifacts"
@@ -67,7 +68,7 @@ def configure(flags: Flags) -> None:
     flags.add_switch(
         "--kserve",
         help="URI DEST by the rules of KServe's storage initializer: a URI that is one archive is unpacked, "
-        "gs:// and Azure's URIs are asked anonymously where there is no login at all",
+        "gs:// and Azure's URIs are asked anonymously where there is no login at all, and nothing but the files stays",
     )
     flags.add_switch("--dry-run", help="print the plan, and do nothing of it")
     flags.add(
@@ -102,14 +103,18 @@ def configure(flags: Flags) -> None:
 def run(arguments: Namespace, context: Context) -> int:
     """Bring everything that is declared, or raise what stands against it."""
     entries = declared_entries(arguments, context.environ)
+    if arguments.kserve and not arguments.uri:
+        raise UsageError("--kserve without URI DEST", hint="it is about these alone: take it away")
     if entries:
         from initializer.job import carry_out, show
 
         bring = partial(show, style=arguments.results) if arguments.dry_run else carry_out
         if arguments.kserve:
-            from initializer.kserve import by_its_rules
+            from initializer.kserve import by_its_rules, tidy
 
             by_its_rules(bring, entries, context)
+            if not arguments.dry_run:
+                tidy(entries)
         else:
             bring(entries, context)
     return ExitCode.DONE
@@ -135,10 +140,10 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
         )
     if arguments.uri:
         return list(_of_uris(arguments, environ))
-    if arguments.kserve:
-        raise UsageError(f"--kserve beside {ways[0]}", hint="it is about URI DEST: take it away")
     if arguments.spec:
-        return _of_spec(arguments, environ)
+        from lighterman.jobspec import load_job_spec
+
+        return entries_of(load_job_spec(arguments.spec), arguments, environ)
     return [_of_flags(arguments, environ)]
 
 
@@ -190,15 +195,13 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     )
 
 
-def _of_spec(arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+def entries_of(spec: "JobSpec", arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+    """What a job spec declares that was read from ``arguments.spec``. ``ConfigurationError`` without an init block."""
     _refuse(
         arguments,
         "--spec",
         ("dir", "file", "to", "include", "exclude", "unpack", "shard", "resume-outputs"),
     )
-    from lighterman.jobspec import load_job_spec
-
-    spec = load_job_spec(arguments.spec)
     outputs = {
         (one.connection, _absolute(one.path, error=ConfigurationError)) for one in spec.outputs
     }

@@ -3,6 +3,8 @@ The rules by which KServe's storage initializer differs from ``init URI DEST``, 
 working: ``kserve_storage.py`` of KServe 0.20 has them.
 """
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -10,6 +12,7 @@ import msgspec
 
 from initializer.archives.forms import form_of
 from initializer.entries import Entry
+from initializer.keys import STATE_DIRECTORY
 from lighterman.command import Context
 from lighterman.connections.model import Connection
 from lighterman.errors import ConfigurationError, NoCredentialsError
@@ -38,9 +41,7 @@ def by_its_rules(
         if not any(_takes_nobody(context.find_connection(one.connection)) for one in entries):
             raise
         get_logger().warning("init.anonymous", connection=error.connection, error=error.message)
-    else:
-        return
-    bring(entries, _anonymous(context))
+        bring(entries, _anonymous(context))
 
 
 def _with_unpack(entry: Entry) -> Entry:
@@ -48,6 +49,16 @@ def _with_unpack(entry: Entry) -> Entry:
     if entry.unpack or not form_of(entry.connection, "auto"):
         return entry
     return msgspec.structs.replace(entry, unpack="auto")
+
+
+def tidy(entries: Sequence[Entry]) -> None:
+    """
+    Leave nothing but the files: a model server may take each directory that it finds for a model, and what was noted
+    has served.
+    """
+    for entry in entries:
+        if not entry.is_outputs:
+            shutil.rmtree(os.path.join(entry.destination, STATE_DIRECTORY), ignore_errors=True)
 
 
 def _takes_nobody(connection: Connection) -> bool:

@@ -25,11 +25,12 @@ _HINTS: Final = {
     errno.ENOEXEC: "a script needs a first line like #!/bin/sh; or name its interpreter: -- sh SCRIPT",
 }
 
-_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_", "GC_")
+_CREDENTIALS: Final = ("AWS_", "AZURE_", "AZ_CLIENT_", "AZ_TENANT_", "GOOGLE_", "GC_")
 _DOCUMENTS: Final = (
     "LIGHTERMAN_CATALOG",
     "POLYAXON_CONNECTIONS_CATALOG",
     "STORAGE_CONFIG",
+    "STORAGE_OVERRIDE_CONFIG",
 )
 _NO_CREDENTIALS: Final = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"})
 

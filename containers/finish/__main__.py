@@ -17,7 +17,7 @@ from pathlib import Path
 from bytecode import compile_packages, compile_standard_library
 from elf import cut
 from leave_out import CERTIFICATES, leave_out
-from reach import STORES, left_out, reached
+from reach import CLOUDS, left_out, reached
 from use import errors_of, named_by, sources_of
 
 HOME = Path("/opt/lighterman")
@@ -36,17 +36,18 @@ def main() -> None:
 
 def pack(site: Path, clouds: frozenset[str], used: Path) -> None:
     """Whatever could be imported before can be afterwards, except what is left out by name."""
-    if not clouds or not clouds <= set(STORES):
-        raise SystemExit(f"CLOUDS: {','.join(clouds)} is not some of {','.join(STORES)}")
+    if not clouds or not clouds <= set(CLOUDS):
+        raise SystemExit(f"CLOUDS: {','.join(clouds)} is not some of {','.join(CLOUDS)}")
     found = reached(site, clouds)
-    before = errors_of(found)
+    modules = [name for name, file in found.items() if file.is_file()]
+    before = errors_of(modules)
     used.write_text("\n".join(named_by(found, left_out(clouds))))
     gone = leave_out(site, found)
     saved_bytes = sum(cut(file) for file in sorted(site.rglob("*.so*")))
     compiled = compile_packages(site)
     for script in (*HOME.glob("bin/*ctivate*"), HOME / ".gitignore"):
         script.unlink()
-    for module, error in errors_of(found).items():
+    for module, error in errors_of(modules).items():
         if error and not before[module]:
             raise SystemExit(f"{module} misses what was left out: {error}")
     print(

@@ -57,7 +57,7 @@ def _leave_out_data(site: Path) -> None:
     for bundle in site.glob("certifi/cacert.pem"):
         bundle.unlink()
         bundle.symlink_to(CERTIFICATES)
-    if (site / "botocore").is_dir():
+    if (site / "botocore" / "data" / "endpoints.json").exists():
         _leave_out_services(site / "botocore" / "data")
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = ("lighterman", "initializer", "sidecar")
-STORES: Final = {
-    "s3": "lighterman.stores.s3",
-    "gcs": "lighterman.stores.gcs",
-    "azure": "lighterman.stores.azure",
+CLOUDS: Final = {
+    "s3": ("lighterman.stores.s3", "botocore"),
+    "gcs": ("lighterman.stores.gcs", "google.cloud.storage"),
+    "azure": ("lighterman.stores.azure", "azure"),
 }
-"""The clouds that an image may be built for, and the only modules that speak with each."""
+"""The clouds that an image may be built for, and the only modules that speak with each: the program's, the SDK's."""
 
 EXTRAS: Final = (
     *(f"lighterman.library.filesystem_{store}" for store in ("azure", "gcs", "s3", "volume")),
@@ -31,17 +31,30 @@ BY_NAME: Final = {
 """Imports that no statement tells: of a Rust extension; through an entry point."""
 
 NOT_FOLLOWED: Final = {
+    "botocore.crt.auth": "signs with awscrt, which isn't installed",
     "dateutil.rrule": "botocore reads times, and no calendars",
+    "dateutil.tz.win": "for Windows",
     "dateutil.zoneinfo": "botocore reads times with an offset, and no names of zones",
     "google.cloud.storage._experimental": "gRPC, which isn't installed",
     "google.cloud.storage.asyncio": "gRPC, which isn't installed",
+    "rich._inspect": "a bar of progress inspects nothing",
+    "rich._win32_console": "for Windows",
+    "rich._windows": "for Windows",
+    "rich._windows_renderer": "for Windows",
     "rich.json": "a bar of progress prints no documents",
     "rich.markdown": "a bar of progress prints no documents",
     "rich.prompt": "nobody is asked",
+    "rich.rule": "a bar of progress draws no rules",
+    "rich.scope": "a bar of progress shows no variables",
+    "rich.status": "a bar of progress is another",
     "rich.syntax": "a bar of progress has no source code to colour",
     "rich.traceback": "tracebacks are logged as they are",
+    "structlog._greenlets": "needs greenlet, which isn't installed",
+    "structlog.twisted": "needs Twisted, which isn't installed",
+    "tenacity.tornadoweb": "needs Tornado, which isn't installed",
     "urllib3.contrib.emscripten": "for Python in a browser",
     "urllib3.contrib.pyopenssl": "for another TLS than Python's own, which isn't installed",
+    "urllib3.http2.connection": "needs h2, which isn't installed",
     "zstandard._cffi": "for other Pythons",
     "zstandard.backend_cffi": "for other Pythons",
 }
@@ -59,8 +72,8 @@ def own_modules(site: Path) -> Iterator[str]:
 
 
 def left_out(clouds: frozenset[str]) -> tuple[str, ...]:
-    """The program's own modules that an image for these clouds doesn't have."""
-    return (*EXTRAS, *(store for cloud, store in STORES.items() if cloud not in clouds))
+    """The modules that an image for these clouds doesn't have, whoever names them."""
+    return (*EXTRAS, *(each for cloud in CLOUDS if cloud not in clouds for each in CLOUDS[cloud]))
 
 
 def is_below(module: str, tops: tuple[str, ...]) -> bool:

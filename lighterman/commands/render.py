@@ -108,7 +108,7 @@ def _wishes(arguments: Namespace) -> "Wishes":
 
 def _heading(manifest: "Manifest") -> str:
     lines = [f"# Made by lighterman render. Pod Security profile: {manifest.profile.name}."]
-    lines += [f"# {note}" for note in manifest.notes]
+    lines += [f"# {line}" for note in manifest.notes for line in note.splitlines()]
     return "".join(f"{line}\n" for line in lines)
 
 

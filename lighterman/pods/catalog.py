@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from lighterman.connections.model import Connection, Mount, Options
-from lighterman.pods.written import Mode
 from lighterman.secret import Secret
 
 
@@ -42,7 +41,7 @@ def _mount(mount: Mount | None) -> dict[str, Any] | None:
         "name": mount.name,
         "mountPath": mount.mount_path,
         "items": None if mount.items is None else list(mount.items),
-        "defaultMode": None if mount.default_mode is None else Mode(mount.default_mode),
+        "defaultMode": mount.default_mode,
     }
     return {name: value for name, value in members.items() if value is not None}
 

@@ -1,5 +1,6 @@
 """The pod's containers: check, init and sidecar, and main with what it needs of its connections."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -9,10 +10,11 @@ from lighterman.connections.model import Connection
 from lighterman.connections.names import is_credential
 from lighterman.errors import UsageError
 from lighterman.pods.documents import Container, Own, plain
+from lighterman.pods.expansions import add_expansions
 from lighterman.pods.logins import Parts, add_logins, check_apart
 from lighterman.pods.paths import CONFIGURATION, STATE, output_paths, variables_of
 from lighterman.pods.placing import Places
-from lighterman.pods.read import Written
+from lighterman.pods.read import Written, entry_variables
 from lighterman.pods.security import OWN, User, main_context
 from lighterman.pods.variables import main_parts
 from lighterman.pods.volumes import Volumes
@@ -37,6 +39,19 @@ _OTHER_VARIABLES: Final = (
     *(name for names in VARIABLES.values() for name in names),
 )
 """Those of Lighterman's that no flag has."""
+_SAID: Final[Mapping[str, Sequence[str]]] = {
+    INIT: (
+        *("--spec", "--catalog", "--connection", "--dir", "--file", "--to", "--include"),
+        *("--exclude", "--unpack", "--shard", "--resume-outputs", "--cache", "--dry-run"),
+    ),
+    SIDECAR: (
+        *("--spec", "--catalog", "--connection", "--path", "--to", "--state", "--grace"),
+        *("--native", "--watch-process", "--done-file"),
+    ),
+}
+"""Flags that a container has from the job spec and from render: their variables would be passed over, or break it."""
+_VARIABLE: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""A variable's name, as every Kubernetes takes it."""
 
 
 class End(NamedTuple):
@@ -134,6 +149,12 @@ def _check(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     arguments = ["check", "--spec", SPEC, "--grace", str(setting.grace_seconds)]
     of_sidecar = written.own_sidecar.env or {}
     shared = {name: value for name, value in of_sidecar.items() if not is_flag(name)}
+    # What init would do is looked at as init will be told.
+    shared |= {
+        name: value
+        for name, value in (written.own_init.env or {}).items()
+        if name in entry_variables(written)
+    }
     own = Own(env=shared, resources=written.own_sidecar.resources)
     return _own(setting, CHECK, arguments, parts, own), notes
 
@@ -161,7 +182,8 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     notes = _add_connections(setting, parts, SIDECAR, [], _written_to(written))
     for path in output_paths(written):
         parts.mount(setting.places.of(path))
-    parts.mount(setting.places.state)
+    for mount in setting.places.state:
+        parts.mount(mount)
     where = ["--spec", SPEC, "--state", STATE]
     arguments = ["sidecar", *where, "--grace", str(setting.grace_seconds)]
     if end.process:
@@ -221,6 +243,7 @@ def _own(
     for reference in parts.env:
         env.refer(reference)
     parts.env = env.env
+    add_expansions(setting.written, parts)
     container: dict[str, Any] = {"name": name, "image": setting.image}
     if setting.written.own.image_pull_policy:
         container["imagePullPolicy"] = setting.written.own.image_pull_policy
@@ -235,25 +258,34 @@ def _own(
 
 def is_flag(name: str) -> bool:
     """Whether a variable is a flag of Lighterman's, and so of one command."""
-    return name.startswith("LIGHTERMAN_") and name not in _OTHER_VARIABLES
+    return name.upper().startswith("LIGHTERMAN_") and name not in _OTHER_VARIABLES
 
 
 def _check_flags(setting: Setting, block: str, command: str, arguments: list[str]) -> None:
     """The variables that the user gives a container say something to its command, or to an SDK."""
     from lighterman.cli import flags_of, parsed
     from lighterman.flags import variable_of
-    from lighterman.strict import suggestion
+    from lighterman.strict import suggestion, under
 
     written = setting.written
     own = written.own_init if block == INIT else written.own_sidecar
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
+    said = [variable_of(flag) for flag in _SAID[block]]
     for name in own.env or {}:
         if is_credential(name):
             written.fail(
                 f"{place}.{name}",
                 "a credential in clear",
                 "put it into a Kubernetes secret, and name that in the connection: secret: {name: …}",
+            )
+        if not _VARIABLE.fullmatch(name):
+            written.fail(under(place, name), "no name of a variable", "letters, digits, -, _ and .")
+        if name in said:
+            written.fail(
+                f"{place}.{name}",
+                "the job spec and render's own flags say it",
+                "take it out here, and say it there",
             )
         if is_flag(name) and name not in known:
             written.fail(

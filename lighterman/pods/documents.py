@@ -26,6 +26,7 @@ class VolumeMount(_Written, frozen=True, kw_only=True):
     sub_path_expr: str | None = None
     mount_propagation: str | None = None
     recursive_read_only: str | None = None
+    bind_mount_options: object = None
 
 
 class SecurityContext(_Written, frozen=True, kw_only=True):
@@ -91,6 +92,8 @@ class Container(_Written, frozen=True, kw_only=True):
     liveness_probe: Members | None = None
     readiness_probe: Members | None = None
     startup_probe: Members | None = None
+    restart_policy: str | None = None
+    restart_policy_rules: tuple[Members, ...] | None = None
     security_context: SecurityContext | None = None
     stdin: bool | None = None
     stdin_once: bool | None = None
@@ -100,22 +103,39 @@ class Container(_Written, frozen=True, kw_only=True):
 
 
 class Volume(_Written, frozen=True, kw_only=True):
-    """A volume of the pod. Which of its sources it has is Kubernetes' to check."""
+    """A volume of the pod. Which of its sources it has is Kubernetes' to check, and which of the old ones it still knows."""
 
     name: str
+    aws_elastic_block_store: Members | None = None
+    azure_disk: Members | None = None
+    azure_file: Members | None = None
+    cephfs: Members | None = None
+    cinder: Members | None = None
     config_map: Members | None = None
     csi: Members | None = None
     downward_api: Members | None = msgspec.field(default=None, name="downwardAPI")
     empty_dir: Members | None = None
     ephemeral: Members | None = None
     fc: Members | None = None
+    flex_volume: Members | None = None
+    flocker: Members | None = None
+    gce_persistent_disk: Members | None = None
+    git_repo: Members | None = None
+    glusterfs: Members | None = None
     host_path: Members | None = None
     image: Members | None = None
     iscsi: Members | None = None
     nfs: Members | None = None
     persistent_volume_claim: Members | None = None
+    photon_persistent_disk: Members | None = None
+    portworx_volume: Members | None = None
     projected: Members | None = None
+    quobyte: Members | None = None
+    rbd: Members | None = None
+    scale_io: Members | None = msgspec.field(default=None, name="scaleIO")
     secret: Members | None = None
+    storageos: Members | None = None
+    vsphere_volume: Members | None = None
 
 
 class Environment(_Written, frozen=True, kw_only=True):
@@ -129,23 +149,32 @@ class Environment(_Written, frozen=True, kw_only=True):
     dns_config: Members | None = None
     dns_policy: str | None = None
     enable_service_links: bool | None = None
+    eviction_responders: tuple[Members, ...] | None = None
     host_aliases: tuple[Members, ...] | None = None
     host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
     host_network: bool | None = None
     host_pid: bool | None = msgspec.field(default=None, name="hostPID")
     host_users: bool | None = None
     hostname: str | None = None
+    hostname_override: str | None = None
     image_pull_secrets: tuple[str | Members, ...] | None = None
     node_name: str | None = None
     node_selector: dict[str, str] | None = None
+    os: Members | None = None
+    overhead: Members | None = None
     preemption_policy: str | None = None
+    priority: int | None = None
     priority_class_name: str | None = None
+    readiness_gates: tuple[Members, ...] | None = None
     resource_claims: tuple[Members, ...] | None = None
-    restart_policy: Literal["Never", "OnFailure"] = "Never"
+    resources: Members | None = None
+    restart_policy: Literal["Never", "OnFailure"] | None = None
     runtime_class_name: str | None = None
     scheduler_name: str | None = None
     scheduling_gates: tuple[Members, ...] | None = None
+    scheduling_group: Members | None = None
     security_context: PodSecurityContext | None = None
+    service_account: str | None = None
     service_account_name: str | None = None
     set_hostname_as_fqdn: bool | None = msgspec.field(default=None, name="setHostnameAsFQDN")
     share_process_namespace: bool | None = None

@@ -74,6 +74,12 @@ def _process(written: Written, said: str | int | None) -> str:
             "the sidecar couldn't see main's process",
             "take it out, or give --done-file",
         )
+    if written.environment.host_pid:
+        written.fail(
+            written.place("environment", "hostPID"),
+            "the sidecar would look for main among all processes of the node",
+            "take it out, or give --done-file",
+        )
     command = written.run.container.command
     process = said or (command[0].rpartition("/")[2] if command else None)
     if not process:

@@ -1,19 +1,25 @@
 """What a container needs to use connections: their secrets and config maps, as mounts or as variables, and volumes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Final
 
 from lighterman.connections.model import Bucket, Connection, HostPath, Mount, VolumeClaim
 from lighterman.errors import ConfigurationError
+from lighterman.pods.paths import absolute
 from lighterman.pods.volumes import Mounted, Volumes
-from lighterman.pods.written import Mode
 from lighterman.secret import Secret
 from sidecar.outputs import is_within
 
-SECRET_MODE: Final = Mode(0o400)
-"""Kubernetes lets the pod's fsGroup read what only the owner may."""
+SECRET_MODE: Final = 0o400
+"""
+Kubernetes lets the pod's fsGroup read what only the owner may. In a manifest a mode is decimal, 256: what YAML 1.1
+reads as octal, 0400, is four hundred in YAML 1.2.
+"""
+
+WORDS: Final[Mapping[str, str]] = {"secret": "secret", "configMap": "config map"}
+"""Kubernetes' words for what is mounted, as sentences have them."""
 
 
 @dataclass
@@ -120,10 +126,12 @@ def mounted_secret(what: str, mount: Mount, volumes: Volumes) -> Mounted:
     if mount.items is not None:
         source["items"] = [{"key": item, "path": item} for item in mount.items]
     if mount.default_mode is not None:
-        source["defaultMode"] = Mode(mount.default_mode)
+        source["defaultMode"] = mount.default_mode
     elif what == "secret":
         source["defaultMode"] = SECRET_MODE
-    return Mounted(volumes.named(mount.name, {what: source}), mount.mount_path or "", True)
+    return Mounted(
+        volumes.named(mount.name, {what: source}), absolute(mount.mount_path or "/"), True
+    )
 
 
 def add_volume(
@@ -134,11 +142,8 @@ def add_volume(
     if isinstance(schema, Bucket) or connection.origin == "uri":
         return
     source = volume_source(schema)
-    parts.mount(
-        Mounted(
-            volumes.named(connection.name, source), schema.mount_path, read_only or schema.read_only
-        )
-    )
+    volume = volumes.named(connection.name, source)
+    parts.mount(Mounted(volume, absolute(schema.mount_path), read_only or schema.read_only))
 
 
 def volume_source(schema: VolumeClaim | HostPath) -> dict[str, Any]:
@@ -153,20 +158,24 @@ def check_apart(connections: Sequence[Connection], container: str) -> list[str]:
     ``ConfigurationError`` where the secrets of two connections would be one variable, or one directory, of
     ``container``. Gives what is to be said of those that may take another's login for theirs.
     """
-    for one, other in combinations(connections, 2):
-        for what, mount in mounts_of(one):
-            for its_what, its_mount in mounts_of(other):
-                if (what, mount.name) == (its_what, its_mount.name):
-                    continue
-                reason = _collision((one, mount), (other, its_mount))
-                if reason:
-                    raise ConfigurationError(
-                        f"the {_word(what)} {mount.name} of connection {one.name!r} and the {_word(its_what)} "
-                        f"{its_mount.name} of {other.name!r} {reason} in the {container} container",
-                        hint="give each a mountPath of its own in the catalog, so that they are files and not "
-                        "variables",
-                        connection=other.name,
-                    )
+    mounts = [
+        (connection, what, mount)
+        for connection in connections
+        for what, mount in mounts_of(connection)
+    ]
+    for (one, what, mount), (other, its_what, its_mount) in combinations(mounts, 2):
+        is_same = (what, mount.name) == (its_what, its_mount.name)
+        reason = _shared_directory(mount, its_mount, is_same=is_same)
+        if not is_same:
+            reason = reason or _shared_variable((one, mount), (other, its_mount))
+        if reason:
+            raise ConfigurationError(
+                f"the {WORDS[what]} {mount.name} of connection {one.name!r} and the {WORDS[its_what]} "
+                f"{its_mount.name} of {other.name!r} {reason} in the {container} container",
+                hint="give each a mountPath of its own in the catalog, so that they are files and not "
+                "variables",
+                connection=other.name,
+            )
     return [
         f"connection {other.name!r} has no secret of its own, and finds that of {one.name!r} in the environment"
         for one in connections
@@ -175,19 +184,27 @@ def check_apart(connections: Sequence[Connection], container: str) -> list[str]:
     ]
 
 
-def _collision(one: tuple[Connection, Mount], other: tuple[Connection, Mount]) -> str:
-    (connection, mount), (its_connection, its_mount) = one, other
-    if mount.mount_path and its_mount.mount_path:
-        path, its_path = mount.mount_path, its_mount.mount_path
-        if is_within(path, its_path) or is_within(its_path, path):
-            return f"are both mounted at {min(path, its_path, key=len)}"
+def _shared_directory(mount: Mount, other: Mount, *, is_same: bool) -> str:
+    """``is_same``: they are one secret, which may be at one place twice, with the same files."""
+    if not (mount.mount_path and other.mount_path):
         return ""
+    path, its_path = absolute(mount.mount_path), absolute(other.mount_path)
+    if is_same and path == its_path:
+        is_alike = (mount.items, mount.default_mode) == (other.items, other.default_mode)
+        return "" if is_alike else f"say different files or modes for {path}"
+    if is_within(path, its_path) or is_within(its_path, path):
+        return f"are both mounted at {min(path, its_path, key=len)}"
+    return ""
+
+
+def _shared_variable(one: tuple[Connection, Mount], other: tuple[Connection, Mount]) -> str:
+    (connection, mount), (its_connection, its_mount) = one, other
     if mount.mount_path or its_mount.mount_path:
         return ""
     if mount.items is not None and its_mount.items is not None:
         shared = [item for item in mount.items if item in its_mount.items]
         return f"are both the variable {shared[0]}" if shared else ""
-    if connection.kind == its_connection.kind:
+    if connection is not its_connection and connection.kind == its_connection.kind:
         return "have keys that are the same variables"
     return ""
 
@@ -219,7 +236,3 @@ def _clear_options(connection: Connection) -> list[str]:
             f"options.{name}.{key}" for key in getattr(options, name) if is_credential_kwarg(key)
         ]
     return found
-
-
-def _word(what: str) -> str:
-    return {"secret": "secret", "configMap": "config map"}[what]

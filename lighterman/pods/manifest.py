@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from lighterman.connections.model import Bucket, Connection, HostPath
 from lighterman.errors import ConfigurationError, LightermanError
+from lighterman.pods.apart import check_connections_apart
 from lighterman.pods.catalog import catalog_of
 from lighterman.pods.containers import CHECK, INIT, SIDECAR, Setting, containers_of
 from lighterman.pods.ends import Wishes, end_of
@@ -19,6 +20,8 @@ from lighterman.pods.written import text_of
 
 GRACE_SECONDS: Final = 120
 """What a pod with outputs gets if its spec says nothing; Kubernetes' own 30 s hold for main and the sidecar together."""
+LARGEST_BYTES: Final = 1024 * 1024
+"""Of a ConfigMap's data (https://kubernetes.io/docs/concepts/configuration/configmap/)."""
 
 
 class Manifest(NamedTuple):
@@ -34,7 +37,7 @@ def manifest_of(
     written: Written, wishes: Wishes, find_connection: Callable[[str], Connection]
 ) -> Manifest:
     """The manifest of a Job. ``ConfigurationError`` and ``UsageError`` for what can't be one, by name."""
-    if written.spec.init is None and not written.spec.outputs:
+    if not written.spec.init and not written.spec.outputs:
         written.fail(
             "",
             "neither an init block nor outputs",
@@ -50,6 +53,7 @@ def manifest_of(
     check_paths(written)
     check_prefixes(written)
     _check_uris(written, connections)
+    check_connections_apart(written, connections)
     user = user_of(written, wishes.run_as)
     volumes = Volumes(written)
     configuration = f"{written.name}-lighterman"
@@ -73,7 +77,7 @@ def manifest_of(
     )
     containers = containers_of(setting)
     pod = pod_of(setting, containers)
-    profile = profile_of(pod)
+    profile = profile_of(pod, written.environment.annotations)
     job = job_of(setting, pod, failure_policy=wishes.failure_policy)
     return Manifest(
         (_config_map(setting, configuration), job),
@@ -142,14 +146,22 @@ def _check_uris(written: Written, connections: Mapping[str, Connection]) -> None
 def _config_map(setting: Setting, name: str) -> dict[str, Any]:
     written = setting.written
     named = [one for one in setting.connections.values() if one.origin != "uri"]
+    data = {
+        "connections.yaml": text_of(catalog_of(named)) if named else "connections: []\n",
+        "job.yaml": text_of({"run": written.blocks}),
+    }
+    size_bytes = sum(len(text.encode()) for text in data.values())
+    if size_bytes > LARGEST_BYTES:
+        written.fail(
+            "",
+            f"its blocks and connections are {size_bytes} bytes, and a ConfigMap holds {LARGEST_BYTES}",
+            "name directories with include and exclude instead of single files, or make several Jobs",
+        )
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata_of(written, name),
-        "data": {
-            "connections.yaml": text_of(catalog_of(named)) if named else "connections: []\n",
-            "job.yaml": text_of({"run": written.blocks}),
-        },
+        "data": data,
     }
 
 

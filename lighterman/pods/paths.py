@@ -21,8 +21,8 @@ _OWN_WORDS: Final = ("pod", "uid", "index")
 
 
 def absolute(path: str) -> str:
-    """The path without ``.``, ``..`` and double slashes."""
-    return "/" + os.path.abspath(path).lstrip("/")
+    """The path without ``.``, ``..`` and double slashes; from the root, whatever directory this runs in."""
+    return os.path.normpath(f"/{path.lstrip('/')}")
 
 
 def output_paths(written: Written) -> tuple[str, ...]:
@@ -35,11 +35,17 @@ def check_paths(written: Written) -> None:
     ``ConfigurationError`` for what no pod can have: two entries at one path, inputs among the outputs (but a resumed
     run's), outputs among outputs, a path that is Lighterman's own or the root.
     """
-    for index, entry in enumerate(written.entries):
-        _check_place(written, written.entry_place(index, "path"), entry.destination)
+    for index, (entry, declared) in enumerate(
+        zip(written.entries, written.spec.init or (), strict=True)
+    ):
+        _check_place(
+            written, written.entry_place(index, "path"), declared.path or entry.destination
+        )
+        if declared.cache:
+            _check_place(written, written.entry_place(index, "cache"), declared.cache.path)
     outputs = output_paths(written)
-    for index, path in enumerate(outputs):
-        _check_place(written, written.output_place(index, "path"), path)
+    for index, output in enumerate(written.spec.outputs):
+        _check_place(written, written.output_place(index, "path"), output.path)
     for (_, one), (index, other) in combinations(enumerate(written.entries), 2):
         if one.destination == other.destination:
             written.fail(
@@ -52,6 +58,7 @@ def check_paths(written: Written) -> None:
     for index, (output, path) in enumerate(zip(written.spec.outputs, outputs, strict=True)):
         for number, entry in enumerate(written.entries):
             _check_apart(written, (index, output, path), (number, entry))
+    _check_caches(written)
 
 
 def check_prefixes(written: Written) -> None:
@@ -87,12 +94,42 @@ def variables_of(output: Output) -> list[str]:
     return [VARIABLES[word][1] for word in words if word != "index"]
 
 
-def _check_place(written: Written, place: str, path: str) -> None:
+def _check_place(written: Written, place: str, said: str) -> None:
+    if not said.startswith("/"):
+        written.fail(place, f"{said!r} is no absolute path", "it begins with a slash")
+    path = absolute(said)
+    if ":" in path or not path.isprintable():
+        written.fail(
+            place,
+            f"{path!r} is no place for a volume: Kubernetes takes no colon there",
+            "give a directory without colons and control characters",
+        )
     if path == "/":
         written.fail(place, "the root of the file system", "give a directory of its own")
     for own in (CONFIGURATION, STATE):
         if is_within(path, own) or is_within(own, path):
             written.fail(place, f"{path} and Lighterman's own {own}", "give another directory")
+
+
+def _check_caches(written: Written) -> None:
+    """A cache is the node's: what is brought or sent is none of its files."""
+    paths = [
+        (written.entry_place(index, "path"), entry.destination)
+        for index, entry in enumerate(written.entries)
+    ]
+    paths += [
+        (written.output_place(index, "path"), path)
+        for index, path in enumerate(output_paths(written))
+    ]
+    for index, entry in enumerate(written.entries):
+        for place, path in paths:
+            cache = entry.cache.path if entry.cache else None
+            if cache and (is_within(cache, path) or is_within(path, cache)):
+                written.fail(
+                    written.entry_place(index, "cache"),
+                    f"{cache} and {place}, {path}, are one inside the other",
+                    "give the cache a directory of its own",
+                )
 
 
 def _check_apart(

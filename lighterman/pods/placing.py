@@ -7,7 +7,7 @@ from lighterman.connections.model import Bucket, Connection
 from lighterman.pods.logins import volume_source
 from lighterman.pods.paths import CONFIGURATION, STATE, absolute, output_paths
 from lighterman.pods.read import Written
-from lighterman.pods.volumes import Mounted, Volumes, covering, outermost
+from lighterman.pods.volumes import Mounted, Volumes, covering, outermost, read_only_kind
 from sidecar.outputs import is_within
 
 
@@ -20,7 +20,8 @@ class Places(NamedTuple):
     """Those that main doesn't have yet."""
     caches: tuple[Mounted, ...]
     configuration: Mounted
-    state: Mounted
+    state: tuple[Mounted, ...]
+    """None where there are no outputs."""
 
     def of(self, path: str) -> Mounted:
         """What is mounted at or above a path."""
@@ -29,7 +30,7 @@ class Places(NamedTuple):
     @property
     def all(self) -> tuple[Mounted, ...]:
         """Those of all paths."""
-        return (*dict.fromkeys(self.paths.values()), *self.caches, self.state)
+        return (*dict.fromkeys(self.paths.values()), *self.caches, *self.state)
 
 
 def places_of(
@@ -56,6 +57,13 @@ def places_of(
     for path in wanted:
         mount = covering(path, made) or covering(path, owned)
         assert mount is not None  # noqa: S101 - made above, if it was missing
+        kind = read_only_kind(volumes.source(mount.volume) or {})
+        if kind:
+            written.fail(
+                _place_of(written, path),
+                f"{path} lies on the volume {mount.volume}, which main mounts at {mount.path}, and which {kind}",
+                "give it a path of its own, or mount a volume there that can be written",
+            )
         if mount.read_only and mount in owned and path in outputs:
             written.fail(
                 _place_of(written, path),
@@ -70,7 +78,7 @@ def places_of(
         Mounted(
             volumes.named("lighterman", {"configMap": {"name": configuration}}), CONFIGURATION, True
         ),
-        Mounted(volumes.made("lighterman-state", _empty(size_limit)), STATE),
+        (Mounted(volumes.made("lighterman-state", _empty(size_limit)), STATE),) if outputs else (),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
-from initializer.command import declared_entries
+from initializer.command import entries_of
 from initializer.entries import Entry
 from lighterman.document import read_document
 from lighterman.errors import ConfigurationError, UsageError
@@ -156,6 +156,23 @@ def _checked_name(name: str | None, place: str) -> str:
     return name
 
 
+def entry_variables(written: Written) -> list[str]:
+    """Variables that say what an entry brings, or where to."""
+    numbers = [
+        number
+        for entry in written.spec.init or ()
+        if entry.shard
+        for number in (entry.shard.index, entry.shard.count)
+    ]
+    return ["LIGHTERMAN_ARTIFACTS", *filter(None, map(_variable, numbers))]
+
+
+def _variable(number: str) -> str:
+    """The variable that a shard's number is; nothing, if it is a number."""
+    match = _VARIABLE.fullmatch(number)
+    return next(filter(None, match.groups())) if match else ""
+
+
 def _entries(written: Written) -> tuple[Entry, ...]:
     if written.spec.init is None:
         return ()
@@ -166,7 +183,7 @@ def _entries(written: Written) -> tuple[Entry, ...]:
         if entry.shard is not None:
             place = written.entry_place(index, "shard")
             _check_shard(written, place, (entry.shard.index, entry.shard.count), environ)
-    return tuple(declared_entries(_arguments(written, environ), environ))
+    return tuple(entries_of(written.spec, _arguments(written, environ), environ))
 
 
 def _arguments(written: Written, environ: dict[str, str]) -> Namespace:
@@ -183,8 +200,7 @@ def _check_shard(
     written: Written, place: str, numbers: tuple[str, str], environ: dict[str, str]
 ) -> None:
     for number, field in zip(numbers, ("index", "count"), strict=True):
-        match = _VARIABLE.fullmatch(number)
-        name = next(filter(None, match.groups())) if match else ""
+        name = _variable(number)
         if name == COMPLETION_INDEX and not written.is_indexed:
             written.fail(
                 under(place, field),

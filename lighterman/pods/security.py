@@ -71,6 +71,9 @@ _RESTRICTED_VOLUMES: Final = frozenset(
         "image",
     ]
 )
+_APP_ARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
+MOST_ID: Final = 2**31 - 1
+"""Kubernetes takes no greater uid or gid."""
 _RUN_AS: Final = re.compile(r"(\d{1,10})(?::(\d{1,10}))?")
 
 
@@ -92,7 +95,7 @@ class Profile(NamedTuple):
 def run_as(text: str) -> User:
     """What ``--run-as`` says: ``UID`` or ``UID:GID``."""
     match = _RUN_AS.fullmatch(text.strip())
-    if match is None:
+    if match is None or max(int(number) for number in match.groups("0")) > MOST_ID:
         raise ValueError(f"{text!r} is neither UID nor UID:GID; write numbers like 1000:1000")
     return User(int(match[1]), int(match[2]) if match[2] else None)
 
@@ -107,6 +110,10 @@ def user_of(written: Written, said: User | None) -> User:
     uid = pod.run_as_user if main.run_as_user is None else main.run_as_user
     gid = pod.run_as_group if main.run_as_group is None else main.run_as_group
     place = written.place("container", "securityContext", "runAsUser")
+    if uid is not None and not 0 <= uid <= MOST_ID:
+        if main.run_as_user is None:
+            place = written.place("environment", "securityContext", "runAsUser")
+        written.fail(place, f"{uid} is no user's number", f"write one from 0 to {MOST_ID}")
     if said is not None:
         if uid not in (None, said.uid) or (gid is not None and said.gid not in (None, gid)):
             raise UsageError(
@@ -146,9 +153,9 @@ def main_context(written: Written, user: User) -> dict[str, Any]:
     return {**_RESTRICTED, **said}
 
 
-def profile_of(pod: Mapping[str, Any]) -> Profile:
-    """The profile of a pod's spec, as a manifest has it."""
-    broken = tuple(dict.fromkeys(_broken_baseline(pod)))
+def profile_of(pod: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> Profile:
+    """The profile of a pod's spec, as a manifest has it, and of its annotations."""
+    broken = tuple(dict.fromkeys((*_broken_baseline(pod), *_unconfined(annotations or {}))))
     if broken:
         return Profile("privileged", broken)
     broken = tuple(dict.fromkeys(_broken_restricted(pod)))
@@ -179,12 +186,20 @@ def _broken_baseline(pod: Mapping[str, Any]) -> Iterator[str]:
         yield from _broken_container(f"the container {name}", container, own)
 
 
+def _unconfined(annotations: Mapping[str, str]) -> Iterator[str]:
+    """AppArmor's profiles as they were said before there was a field: still looked at."""
+    for name, profile in annotations.items():
+        is_allowed = profile in ("", "runtime/default") or profile.startswith("localhost/")
+        if name.startswith(_APP_ARMOR) and not is_allowed:
+            yield f"the container {name.removeprefix(_APP_ARMOR)} has no AppArmor profile"
+
+
 def _broken_container(
     who: str, container: Mapping[str, Any], context: Mapping[str, Any]
 ) -> Iterator[str]:
     if context.get("privileged"):
         yield f"{who} is privileged"
-    added = set(context.get("capabilities", {}).get("add") or ()) - _BASELINE_CAPABILITIES
+    added = _names(context, "add") - _BASELINE_CAPABILITIES
     if added:
         yield f"{who} has {', '.join(sorted(added))}"
     if context.get("procMount", "Default") != "Default":
@@ -201,7 +216,7 @@ def _broken_contexts(who: str, context: Mapping[str, Any]) -> Iterator[str]:
     if context.get("appArmorProfile", {}).get("type") == "Unconfined":
         yield f"{who} has no AppArmor profile"
     linux = context.get("seLinuxOptions", {})
-    if linux.get("type", "") not in _SELINUX_TYPES or linux.get("user") or linux.get("role"):
+    if (linux.get("type") or "") not in _SELINUX_TYPES or linux.get("user") or linux.get("role"):
         yield f"{who} has SELinux options of its own"
     if context.get("windowsOptions", {}).get("hostProcess"):
         yield f"{who} is a host process"
@@ -210,12 +225,19 @@ def _broken_contexts(who: str, context: Mapping[str, Any]) -> Iterator[str]:
 def _has_host_hook(container: Mapping[str, Any]) -> bool:
     probes = [container.get(f"{name}Probe", {}) for name in ("liveness", "readiness", "startup")]
     hooks = [*probes, *container.get("lifecycle", {}).values()]
-    return any(
-        hook.get(kind, {}).get("host")
+    handlers = [
+        hook.get(kind)
         for hook in hooks
         if isinstance(hook, Mapping)
         for kind in ("httpGet", "tcpSocket")
-    )
+    ]
+    return any(isinstance(handler, Mapping) and handler.get("host") for handler in handlers)
+
+
+def _names(context: Mapping[str, Any], what: str) -> set[str]:
+    """The capabilities that a context adds or drops. What they are made of is Kubernetes' to check."""
+    found = context.get("capabilities", {}).get(what) or []
+    return {str(name) for name in (found if isinstance(found, list) else [found])}
 
 
 def _broken_restricted(pod: Mapping[str, Any]) -> Iterator[str]:
@@ -224,17 +246,22 @@ def _broken_restricted(pod: Mapping[str, Any]) -> Iterator[str]:
         kinds = [kind for kind in volume if kind != "name"]
         if any(kind not in _RESTRICTED_VOLUMES for kind in kinds):
             yield f"the volume {volume['name']} is of the kind {kinds[0]}"
+    if context.get("runAsUser") == 0:
+        yield "the pod runs as root"
+    yield from _unrestricted_containers(pod, context)
+
+
+def _unrestricted_containers(pod: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[str]:
     for name, _, own in _containers(pod):
         if own.get("allowPrivilegeEscalation") is not False:
             yield f"the container {name} may escalate its privileges"
-        capabilities = own.get("capabilities", {})
-        if "ALL" not in (capabilities.get("drop") or ()):
+        if "ALL" not in _names(own, "drop"):
             yield f"the container {name} doesn't drop ALL capabilities"
-        if set(capabilities.get("add") or ()) - {"NET_BIND_SERVICE"}:
+        if _names(own, "add") - {"NET_BIND_SERVICE"}:
             yield f"the container {name} adds capabilities"
         if own.get("runAsNonRoot", context.get("runAsNonRoot")) is not True:
             yield f"the container {name} may be root (runAsNonRoot isn't true)"
-        if own.get("runAsUser", context.get("runAsUser")) == 0:
+        if own.get("runAsUser") == 0:
             yield f"the container {name} runs as root"
         profile = own.get("seccompProfile", context.get("seccompProfile", {})).get("type")
         if profile not in ("RuntimeDefault", "Localhost"):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from lighterman.errors import ConfigurationError
+from lighterman.errors import ConfigurationError, UsageError
 
 OLDEST: Final = (1, 29)
 """The first Kubernetes whose native sidecars are on by default."""
@@ -25,6 +25,7 @@ def validate(
     """
     library = _library()
     checked = list(known_versions() if versions is None else versions)
+    _check_known(library, checked)
     for version in checked:
         for document in documents:
             try:
@@ -37,6 +38,17 @@ def validate(
                     hint="mend it in the job spec; what stands there is passed on as it is",
                 ) from error
     return checked
+
+
+def _check_known(library: Any, versions: Iterable[str]) -> None:
+    known = {_numbers(version)[:2] for version in library.utils.all_versions()}
+    for version in versions:
+        if _numbers(version)[:2] not in known:
+            first, last = (".".join(map(str, end)) for end in (min(known), max(known)))
+            raise UsageError(
+                f"--kubernetes {version}: kubernetes-validate has no schemas of it",
+                hint=f"it has those from {first} to {last}",
+            )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -72,6 +72,15 @@ class Volumes:
         return list(self._members.values())
 
 
+def read_only_kind(source: Mapping[str, Any]) -> str:
+    """Why nobody can write to a volume, whatever a mount says; nothing, if that isn't known of it."""
+    for kind in ("configMap", "secret", "downwardAPI", "projected", "image"):
+        if kind in source:
+            return f"is a {kind}: read-only"
+    members = [member for member in source.values() if isinstance(member, Mapping)]
+    return "is read-only" if any(member.get("readOnly") is True for member in members) else ""
+
+
 def covering(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
     """The mount that a path lies on: of several, the innermost."""
     found = [mount for mount in mounts if is_within(path, mount.path)]

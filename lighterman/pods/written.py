@@ -1,5 +1,6 @@
 """YAML as a person would write it: block style, short lists of plain values in one line, texts of lines as lines."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -8,10 +9,17 @@ import yaml
 _WIDTH: Final = 140
 _LONGEST_IN_LINE: Final = 100
 """A list of plain values up to this length stands in one line."""
-
-
-class Mode(int):
-    """A file's permission bits, which are written in octal."""
+_OF_ANOTHER_TYPE: Final = re.compile(
+    r"[yYnN]"
+    r"|[-+]?0[xXoObB][0-9a-fA-F_]+"
+    r"|[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?"
+)
+"""
+Texts that PyYAML leaves without quotes, and that kubectl (Go's yaml, https://github.com/yaml/go-yaml: ``resolve.go``) or YAML 1.2
+take for a truth or a number: ``1e3``, ``0o17``, ``08``.
+"""
+_OTHER_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+"""Line breaks in YAML 1.1, and none in YAML 1.2: only an escape says them to both."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -42,12 +50,14 @@ def text_of(document: object) -> str:
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.Node:
-    style = "|" if "\n" in text else None
+    style = None
+    if _OTHER_BREAKS.search(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
+    elif _OF_ANOTHER_TYPE.fullmatch(text):
+        style = "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _mode(dumper: _Dumper, mode: Mode) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:int", f"{mode:04o}")
 
 
 def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
@@ -60,5 +70,4 @@ def _list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_representer(Mode, _mode)
 _Dumper.add_representer(list, _list)

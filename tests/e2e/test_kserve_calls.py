@@ -22,10 +22,11 @@ def called(tmp_path):
 
 
 def placed(directory):
+    """Every file there: a model server takes what it finds."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
-        if path.is_file() and ".lighterman" not in path.parts
+        if path.is_file()
     }
 
 
@@ -102,6 +103,15 @@ def test_a_prefix_comes_into_dest(called, account, tmp_path, variables):
     assert placed(tmp_path / "models") == {"a.bin": MODEL["model/a.bin"], "sub/b.bin": b"bb"}
 
 
+def test_nothing_but_the_model_is_there_and_it_can_come_again(called, account, tmp_path):
+    """A model server may take a hidden directory for a model. A pod whose sandbox is made anew calls once more."""
+    bucket = filled(account.bucket())
+    for _ in range(2):
+        ended = called(f"s3://{bucket.name}/model", tmp_path / "m", environ=by_secret(bucket))
+        assert ended.code == 0, ended.stderr
+        assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["a.bin", "sub"]
+
+
 def test_one_object_is_inside_dest(called, account, tmp_path):
     """Where the source URI is one object, the file is in DEST under its own name."""
     bucket = filled(account.bucket())
@@ -112,13 +122,13 @@ def test_one_object_is_inside_dest(called, account, tmp_path):
 
 
 def test_several_pairs_come_in_one_call(called, account, tmp_path):
-    """`supportsMultiModelDownload`: each URI into its own directory."""
+    """`supportsMultiModelDownload`: each URI into its own directory, which may be in another's."""
     bucket = filled(account.bucket())
-    base, adapter = tmp_path / "models" / "base", tmp_path / "models" / "adapter"
+    base, adapter = tmp_path / "models", tmp_path / "models" / "adapter"
     pairs = (f"s3://{bucket.name}/model", base, f"s3://{bucket.name}/model-hf", adapter)
     ended = called(*pairs, environ=by_storage_config(bucket))
     assert ended.code == 0, ended.stderr
-    assert (list(placed(adapter)), len(placed(base))) == (["c"], 2)
+    assert sorted(placed(base)) == ["a.bin", "adapter/c", "sub/b.bin"]
 
 
 def test_one_archive_is_unpacked(called, account, tmp_path):
@@ -229,6 +239,7 @@ def test_googles_key_file_where_the_controller_mounts_it(
         (("s3://b/model",), {}, 64, "where does s3://b/model go?"),
         (("s3://b/m", "x", "s3://b/n"), {}, 64, "where does s3://b/n go?"),
         (("s3://b/m", "x", "y", "z"), {}, 64, "'y' is no URI"),
+        (("init", "--kserve", "--connection", "x"), {}, 64, "--kserve without URI DEST"),
         (("hf://org/model", "x"), {}, 78, "hf:// can't be fetched from"),
         (("pvc://claim/model", "x"), {}, 78, "pvc:// can't be fetched from"),
         (

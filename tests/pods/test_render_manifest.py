@@ -1,12 +1,20 @@
 """What ``lighterman render`` makes of a job spec."""
 
+import json
+import os
+from pathlib import Path
+
 import kubernetes_validate
+import msgspec
 import pytest
+import rendering
 import yaml
+from program import Program
 from rendering import ABSENT, CONNECTIONS, RUN, mounts, variables
 
 from lighterman.connections.catalog import load_catalog
 from lighterman.jobspec import load_job_spec
+from lighterman.pods import documents
 from lighterman.pods.validate import known_versions
 
 
@@ -174,11 +182,10 @@ def test_the_same_spec_gives_the_same_text(render):
 
 
 def test_the_yaml_is_as_a_person_would_have_written_it(render):
-    """No anchors, no tags, no JSON in strings, modes in octal, texts of several lines as lines."""
+    """No anchors, no tags, no JSON in strings, texts of several lines as lines."""
     text = render().text
     assert "&id" not in text
     assert "!!" not in text
-    assert "defaultMode: 0400" in text
     assert "  job.yaml: |\n    run:\n" in text
     assert text.startswith("# Made by lighterman render. Pod Security profile: restricted.\n")
 
@@ -254,3 +261,47 @@ def test_a_done_file_is_no_business_of_a_job_without_outputs(render):
     """There is no sidecar that would wait for it."""
     rendered = render("--no-native", outputs=ABSENT, main={"command": ABSENT})
     assert ["init", "main"] == list(rendered.containers)
+
+
+def test_what_stands_without_a_value_isnt_said(render):
+    """As a template leaves it: a member that is null is as if it weren't there."""
+    names = ("restartPolicy", "labels", "securityContext", "terminationGracePeriodSeconds")
+    rendered = render(
+        environment=dict.fromkeys(names), main=dict.fromkeys(("env", "ports")), volumes=None
+    )
+    assert render().text == rendered.text
+
+
+OURS = {"containers", "initContainers", "ephemeralContainers", "volumes"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "type_"),
+    [
+        ("podspec-v1", documents.Environment),
+        ("container-v1", documents.Container),
+        ("volume-v1", documents.Volume),
+        ("volumemount-v1", documents.VolumeMount),
+        ("securitycontext-v1", documents.SecurityContext),
+        ("podsecuritycontext-v1", documents.PodSecurityContext),
+    ],
+)
+@pytest.mark.parametrize("version", [known_versions()[0], known_versions()[-1]])
+def test_every_field_that_kubernetes_has_may_be_said(version, schema, type_):
+    """Of the pod, main, volumes and mounts: none is unknown here that Kubernetes knows."""
+    root = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+    text = (root / f"v{version}.0-local-strict" / f"{schema}.json").read_text()
+    known = {field.encode_name for field in msgspec.structs.fields(type_)}
+    assert set() == set(json.loads(text)["properties"]) - known - OURS
+
+
+def test_a_job_spec_may_come_by_a_pipe(tmp_path):
+    """`render <(kustomize build …)`: it is read once."""
+    (tmp_path / "connections.json").write_text(json.dumps(CONNECTIONS))
+    reader, writer = os.pipe()
+    os.write(writer, json.dumps(rendering.job()).encode())
+    os.close(writer)
+    program = Program(tmp_path, {"LIGHTERMAN_CATALOG": str(tmp_path / "connections.json")})
+    finished = program.run("render", f"/dev/fd/{reader}", pass_fds=[reader])
+    os.close(reader)
+    assert 0 == finished.code, finished.stderr

@@ -117,6 +117,19 @@ REFUSED = {
         "run.container.securityContext.runAsUser: main's user isn't known",
         "--run-as UID[:GID]",
     ),
+    "a uid that is none": (
+        {"main": {"securityContext": {"runAsUser": -1}}},
+        "run.container.securityContext.runAsUser: -1 is no user's number",
+        "from 0 to",
+    ),
+    "the pod's uid that is none": (
+        {
+            "main": {"securityContext": ABSENT},
+            "environment": {"securityContext": {"runAsUser": 2**31}},
+        },
+        "run.environment.securityContext.runAsUser: 2147483648 is no user's number",
+        "from 0 to",
+    ),
     "a prefix that replicas would share": (
         {"parallelism": 4, "outputs": OUT | {"to": "runs/1"}},
         "run.outputs.to: 4 pods would share the prefix 'runs/1'",
@@ -171,6 +184,46 @@ REFUSED = {
         "run.init[0].path: /etc and Lighterman's own /etc/lighterman",
         "another directory",
     ),
+    "a relative init path": (
+        {"init": [ENTRY | {"path": "data"}]},
+        "run.init[0].path: 'data' is no absolute path",
+        "begins with a slash",
+    ),
+    "a relative outputs path": (
+        {"outputs": OUT | {"path": "./outputs"}},
+        "run.outputs.path: './outputs' is no absolute path",
+        "begins with a slash",
+    ),
+    "a relative cache": (
+        {"init": [ENTRY | {"cache": "cache"}]},
+        "run.init[0].cache: 'cache' is no absolute path",
+        "begins with a slash",
+    ),
+    "a cache that is the node's root": (
+        {"init": [ENTRY | {"cache": "/"}]},
+        "run.init[0].cache: the root of the file system",
+        "a directory of its own",
+    ),
+    "a cache among the inputs": (
+        {"init": [ENTRY | {"cache": "/data/cache"}]},
+        "run.init[0].cache: /data/cache and run.init[0].path, /data, are one inside the other",
+        "a directory of its own",
+    ),
+    "a cache among the outputs": (
+        {"init": [ENTRY | {"cache": "/outputs"}]},
+        "run.init[0].cache: /outputs and run.outputs.path, /outputs, are one inside the other",
+        "a directory of its own",
+    ),
+    "a path that no volume can be mounted at": (
+        {"init": [ENTRY | {"path": "/data:1"}]},
+        "run.init[0].path: '/data:1' is no place for a volume",
+        "without colons",
+    ),
+    "a path of several lines": (
+        {"init": [ENTRY | {"cache": "/x\ny: 1"}]},
+        "is no place for a volume",
+        "control characters",
+    ),
     "a mount of no volume": (
         {"main": {"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}},
         "run.container.volumeMounts[0].name: there is no volume scratch",
@@ -180,6 +233,44 @@ REFUSED = {
         {"volumes": [{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]},
         "run.volumes[1].name: another volume is called v",
         "rename",
+    ),
+    "inputs on a volume that nobody can write": (
+        {
+            "volumes": [{"name": "v", "configMap": {"name": "c"}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/data"}]},
+        },
+        "run.init[0].path: /data lies on the volume v, which main mounts at /data, and which is a configMap",
+        "that can be written",
+    ),
+    "inputs on a claim that is read-only": (
+        {
+            "volumes": [
+                {"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}}
+            ],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/data"}]},
+        },
+        "run.init[0].path: /data lies on the volume v, which main mounts at /data, and which is read-only",
+        "that can be written",
+    ),
+    "a part of a volume by a variable that isn't there": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {
+                "volumeMounts": [{"name": "v", "mountPath": "/data", "subPathExpr": "$(WHO)"}]
+            },
+        },
+        "run.container.volumeMounts[0].subPathExpr: $(WHO) isn't set in main's env",
+        "run.container.env",
+    ),
+    "an init block that declares nothing": (
+        {"init": [], "outputs": ABSENT},
+        "neither an init block nor outputs",
+        "init: […]",
+    ),
+    "more than a ConfigMap holds": (
+        {"init": [ENTRY | {"artifacts": {"files": [f"{'x' * 100}/{n}" for n in range(11000)]}}]},
+        "and a ConfigMap holds 1048576",
+        "name directories",
     ),
     "a mount that hides inputs": (
         {
@@ -216,6 +307,31 @@ REFUSED = {
         {"lighterman": {"init": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}}}},
         "run.lighterman.init.env.AWS_SECRET_ACCESS_KEY: a credential in clear",
         "secret: {name: …}",
+    ),
+    "a flag's name in small letters": (
+        {"lighterman": {"sidecar": {"env": {"lighterman_deletes": "mirror"}}}},
+        "run.lighterman.sidecar.env.lighterman_deletes: sidecar has no such flag",
+        "did you mean LIGHTERMAN_DELETES?",
+    ),
+    "a flag that the job spec says": (
+        {"lighterman": {"sidecar": {"env": {"LIGHTERMAN_GRACE": "60"}}}},
+        "run.lighterman.sidecar.env.LIGHTERMAN_GRACE: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "another catalog than the manifest's": (
+        {"lighterman": {"init": {"env": {"LIGHTERMAN_CATALOG": "/c.yaml"}}}},
+        "run.lighterman.init.env.LIGHTERMAN_CATALOG: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "a cache that isn't mounted": (
+        {"lighterman": {"init": {"env": {"LIGHTERMAN_CACHE": "/cache"}}}},
+        "run.lighterman.init.env.LIGHTERMAN_CACHE: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "a variable's name that is none": (
+        {"lighterman": {"init": {"env": {"A B": "x"}}}},
+        "run.lighterman.init.env['A B']: no name of a variable",
+        "letters, digits",
     ),
     "a limit said twice": (
         {"backoffLimit": 1, "top": {"termination": {"maxRetries": 2}}},
@@ -258,6 +374,26 @@ COLLIDING = {
         {},
         "are both mounted at /etc/s in the check container",
     ),
+    "one secret's other files": (
+        [
+            plain("data", {"name": "one", "mountPath": "/etc/s", "items": ["a"]}),
+            plain("runs", {"name": "one", "mountPath": "/etc/s/", "items": ["b"]}),
+        ],
+        {},
+        "say different files or modes for /etc/s in the check container",
+    ),
+    "one directory of a secret and its config map": (
+        [
+            plain(
+                "data",
+                {"name": "one", "mountPath": "/s"},
+                configMap={"name": "c", "mountPath": "/s/c"},
+            ),
+            plain("runs"),
+        ],
+        {},
+        "are both mounted at /s in the check container",
+    ),
     "main's two buckets": (
         [
             plain("data", {"name": "one", "mountPath": "/a"}),
@@ -286,6 +422,54 @@ def test_secrets_that_collide_in_one_environment_are_refused_by_name(
     assert (78, "") == (rendered.code, rendered.text), rendered.log
     assert said in rendered.failure["error"]
     assert rendered.failure["hint"]
+
+
+CLAIM = {
+    "name": "data",
+    "kind": "volume_claim",
+    "schema": {"volumeClaim": "c", "mountPath": "/mnt"},
+}
+MISPLACED = {
+    "a secret where init brings": (
+        plain("data", {"name": "k", "mountPath": "/data"}),
+        {},
+        "the secret k of connection 'data', mounted at /data, and run.init[0].path, /data,",
+    ),
+    "a secret that would be sent": (
+        plain("data", {"name": "k", "mountPath": "/outputs/.aws"}),
+        {},
+        "the secret k of connection 'data', mounted at /outputs/.aws, and run.outputs.path, /outputs,",
+    ),
+    "a config map where the catalog is": (
+        plain("data", configMap={"name": "k", "mountPath": "/etc/lighterman"}),
+        {},
+        "the config map k of connection 'data', mounted at /etc/lighterman, and Lighterman's own",
+    ),
+    "a claim that main doesn't share": (
+        CLAIM,
+        {"init": [ENTRY | {"path": "/mnt/x"}]},
+        "the volume of connection 'data', mounted at /mnt, and run.init[0].path, /mnt/x,",
+    ),
+    "a claim that can't be written": (
+        CLAIM | {"schema": CLAIM["schema"] | {"readOnly": True}},
+        {"init": [ENTRY | {"path": "/mnt/x"}], "connections": ["data"]},
+        "the volume of connection 'data', mounted at /mnt, and run.init[0].path, /mnt/x,",
+    ),
+    "a secret in a claim": (
+        CLAIM | {"secret": {"name": "k", "mountPath": "/mnt/k"}},
+        {},
+        "the secret k of connection 'data', mounted at /mnt/k, and the volume of connection 'data'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("connection", "members", "said"), MISPLACED.values(), ids=MISPLACED)
+def test_what_a_connection_mounts_lies_apart_from_the_jobs_paths(render, connection, members, said):
+    """A secret in the outputs would be sent to the bucket, one where init brings would be hidden: refused by name."""
+    rendered = render(catalog=[connection, CONNECTIONS[1]], **members)
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert said in rendered.failure["error"]
+    assert "mountPath of its own in the catalog" in rendered.failure["hint"]
 
 
 CLEAR = {
@@ -337,8 +521,10 @@ USAGE = {
     "a process's number": (("--no-native", "--watch-process", "7"), "nobody knows main's number"),
     "another user than the spec's": (("--run-as", "7"), "are two users"),
     "no user": (("--run-as", "me"), "neither UID nor UID:GID"),
+    "a user that is too great": (("--run-as", "2147483648"), "neither UID nor UID:GID"),
     "no size": (("--size-limit", "much"), "is no size as Kubernetes writes it"),
     "no version": (("--validate", "--kubernetes", "new"), "is no version of Kubernetes"),
+    "a version that nobody knows": (("--validate", "--kubernetes", "9.9"), "has no schemas of it"),
     "a version for nothing": (("--kubernetes", "1.30"), "without --validate"),
     "an unknown flag": (("--nativ",), "there is no flag --nativ"),
 }
@@ -362,6 +548,16 @@ def test_mains_process_must_have_a_name(render):
         in (rendered.failure["error"])
     )
     assert "--done-file PATH" in rendered.failure["hint"]
+
+
+def test_an_ordinary_sidecar_doesnt_watch_a_nodes_processes(render):
+    """`hostPID` and a shared namespace exclude each other, and a name would be another's there."""
+    rendered = render("--no-native", environment={"hostPID": True})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "run.environment.hostPID: the sidecar would look for main" in rendered.failure["error"]
+    assert (
+        0 == render("--no-native", "--done-file", "/outputs/x", environment={"hostPID": True}).code
+    )
 
 
 def test_a_failure_policy_needs_pods_that_are_replaced(render):

@@ -105,6 +105,38 @@ def test_the_profile_that_remains_is_named(render, members, profile, reason):
     assert reason in note
 
 
+@pytest.mark.parametrize(
+    ("annotation", "profile"),
+    [
+        ("unconfined", "privileged"),
+        ("runtime/default", "restricted"),
+        ("localhost/x", "restricted"),
+    ],
+)
+def test_an_app_armor_annotation_counts_too(render, annotation, profile):
+    """The older way to say a profile: Kubernetes' admission still looks at it."""
+    name = "container.apparmor.security.beta.kubernetes.io/main"
+    rendered = render(environment={"annotations": {name: annotation}})
+    assert f"Pod Security profile: {profile}." in rendered.text.splitlines()[0]
+
+
+@pytest.mark.parametrize("added", ["ALL", ["X", 1], [{}]])
+def test_what_is_no_list_of_capabilities_is_kubernetes_to_refuse(render, added):
+    """It is passed on as it stands, and `--validate` names its place."""
+    main = {"securityContext": {"runAsUser": 1, "capabilities": {"add": added}}}
+    assert added == (render(main=main).containers["main"]["securityContext"]["capabilities"]["add"])
+    refused = render("--validate", main=main)
+    assert 78 == refused.code
+    assert "securityContext.capabilities.add" in refused.failure["error"]
+
+
+def test_a_note_of_several_lines_stays_a_comment(render):
+    """Whatever the user's names hold, nothing of them becomes a part of the manifest."""
+    main = {"securityContext": {"runAsUser": 1, "capabilities": {"add": ["X\nkind: Y"]}}}
+    rendered = render(main=main)
+    assert ["ConfigMap", "Job"] == [one["kind"] for one in rendered.documents]
+
+
 def test_a_root_main_keeps_what_root_needs(render):
     """Nothing is dropped from a main that runs as root: its image expects it."""
     rendered = render(main={"securityContext": {"runAsUser": 0}})
@@ -164,6 +196,15 @@ def altered(*, pod=None, main=None, context=None):
         (altered(context={"capabilities": {"drop": ["CHOWN"]}}), "baseline"),
         (altered(context={"runAsNonRoot": False}), "baseline"),
         (altered(context={"runAsUser": 0}), "baseline"),
+        (
+            altered(
+                pod={"securityContext": {**RESTRICTED["securityContext"], "runAsUser": 0}},
+                context={"runAsUser": 1},
+            ),
+            "baseline",
+        ),
+        (altered(context={"seLinuxOptions": {"type": None}}), "restricted"),
+        (altered(main={"livenessProbe": {"httpGet": None, "exec": {}}}), "restricted"),
         (altered(context={"seccompProfile": {"type": "Localhost"}}), "restricted"),
         (altered(pod={"securityContext": {"runAsNonRoot": True}}), "baseline"),
         (

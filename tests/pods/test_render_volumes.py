@@ -146,3 +146,47 @@ def test_the_volumes_of_a_path_are_called_as_it_is(render):
     )
     of = mounts(rendered.containers["init"])
     assert ("data-2", "my-sets-v2") == (of["/data"], of["/srv/My_Sets.v2"])
+
+
+def test_a_claim_that_main_shares_may_hold_what_init_brings(render):
+    """A volume connection that main names is main's volume at its mountPath: init writes there."""
+    claim = {
+        "name": "data",
+        "kind": "volume_claim",
+        "schema": {"volumeClaim": "c", "mountPath": "/mnt/"},
+    }
+    rendered = render(
+        catalog=[claim, CONNECTIONS[1]],
+        connections=["data"],
+        init=[{"connection": "runs", "path": "/mnt/x"}],
+    )
+    for name in ("check", "init", "main"):
+        (mount,) = [
+            one for one in rendered.containers[name]["volumeMounts"] if one["mountPath"] == "/mnt"
+        ]
+        assert "readOnly" not in mount
+
+
+def test_a_part_of_a_volume_named_by_variables_is_the_same_for_all(render):
+    """`subPathExpr`: who shares main's mount has main's variables that it is made of, and none else."""
+    env = [
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "OTHER", "value": "x"},
+        {"name": "PART", "value": "parts/$(POD)"},
+    ]
+    mount = {"name": "work", "mountPath": "/data", "subPathExpr": "$(PART)/sets"}
+    rendered = render(volumes=[CLAIM], main={"env": env, "volumeMounts": [mount]})
+    for name in ("check", "init"):
+        container = rendered.containers[name]
+        assert mount in container["volumeMounts"]
+        shared = [one for one in container["env"] if one["name"] in ("POD", "OTHER", "PART")]
+        assert [env[0], env[2]] == shared
+    names = [one["name"] for one in rendered.containers["sidecar"]["env"]]
+    assert "PART" not in names
+
+
+def test_a_job_without_outputs_has_no_volume_for_a_journal(render):
+    """Nothing is made that nobody mounts."""
+    rendered = render(outputs=ABSENT)
+    mounted = {name for one in rendered.containers.values() for name in mounts(one).values()}
+    assert mounted == set(rendered.volumes)

@@ -24,9 +24,10 @@ ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.objectCreator": CREATE,
     "roles/storage.objectUser": USE,
     "roles/storage.objectAdmin": USE,
+    "projects/tests/roles/lightermanWriter": VIEW | CREATE | {"storage.objects.delete"},
     "roles/storage.legacyBucketReader": frozenset({"storage.buckets.get", "storage.objects.list"}),
 }
-"""https://cloud.google.com/storage/docs/access-control/iam-roles, as far as the tests tell them apart."""
+"""https://cloud.google.com/storage/docs/access-control/iam-roles, as far as the tests tell them apart; and one of docs/clouds/google.md."""
 
 
 class _Token(NamedTuple):

@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,21 @@ class Rgw(NamedTuple):
     endpoint: str
     access_key_id: str
     secret_access_key: str
+    directory: Path | None = None
+    """Its configuration; ``None`` where it isn't our own."""
+
+    def make_user(self, uid: str) -> tuple[str, str]:
+        """A user who owns nothing; gives access key and secret."""
+        assert self.directory is not None
+        keys = (f"key-of-{uid}", secrets.token_hex(20))
+        command = ["radosgw-admin", "-c", self.directory / "ceph.conf", "-n", "client.rgw"]
+        named = ["--uid", uid, "--display-name", uid, "--access-key", keys[0]]
+        subprocess.run(
+            [*command, "user", "create", *named, "--secret-key", keys[1]],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return keys
 
 
 @contextmanager
@@ -35,7 +51,7 @@ def ceph_rgw(directory: Path) -> Iterator[Rgw]:
     port = _free_ports(PORTS_TAKEN)
     subprocess.run([SCRIPT, "up", directory, "--port", str(port)], check=True)
     try:
-        yield Rgw(f"http://127.0.0.1:{port}", "testkey", "testsecret")
+        yield Rgw(f"http://127.0.0.1:{port}", "testkey", "testsecret", directory)
     finally:
         subprocess.run([SCRIPT, "down", directory], check=True)
 

@@ -28,6 +28,8 @@ def test_scrubbing_takes_out_what_opens_a_store_and_nothing_else():
         "GC_KEY_PATH": "x",
         "POLYAXON_CONNECTIONS_CATALOG": "[]",
         "STORAGE_CONFIG": "{}",
+        "STORAGE_OVERRIDE_CONFIG": "{}",
+        "AZ_CLIENT_SECRET": "x",
         "MY_URL": "https://user:read-from-a-mount@host",
         "PATH": "/bin",
     }

@@ -87,9 +87,12 @@ def _client(wire: Wire, settings: GcsSettings, key: Key) -> Any:
     from google.cloud.storage import Client
 
     nobody: Any = credentials.AnonymousCredentials
-    return Client(
+    client = Client(
         project="none",  # only buckets are made in one
         credentials=nobody(),  # the transport logs in
         _http=_Transport(wire, key),
         client_options={"api_endpoint": settings.endpoint},
     )
+    # For traces that nobody takes, a thread of the SDK's would ask for the bucket itself (storage.buckets.get).
+    client._bucket_metadata_cache = None  # noqa: SLF001  # its one other switch is a variable of the whole process
+    return client

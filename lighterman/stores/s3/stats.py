@@ -72,7 +72,8 @@ def _reason(wire: Wire, settings: S3Settings, key: Key, error: LightermanError) 
         return error
     try:
         if isinstance(error, SourceMissingError):
-            wire.call("GET", "", _NOTHING_LISTED)
+            # Of the key's own prefix: a policy may let nobody list more.
+            wire.call("GET", "", {**_NOTHING_LISTED, "prefix": key})
         else:
             headers = {"range": "bytes=0-0", **settings.customer_key_headers}
             wire.call("GET", key, headers=headers)

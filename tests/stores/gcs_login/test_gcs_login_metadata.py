@@ -11,6 +11,7 @@ from servers.google_agents import (
 
 from lighterman.errors import (
     CredentialsError,
+    NoCredentialsError,
     TransientError,
 )
 
@@ -87,8 +88,8 @@ def test_no_credentials_at_all_are_said_with_their_mend(log_in, monkeypatch):
     ("product", "expected", "message"),
     [
         ("Google Compute Engine\n", TransientError, "no answer from http://metadata.google.internal: its name doesn't resolve"),
-        ("Standard PC\n", CredentialsError, "connection 'mine' has no credentials"),
-        (None, CredentialsError, "connection 'mine' has no credentials"),
+        ("Standard PC\n", NoCredentialsError, "connection 'mine' has no credentials"),
+        (None, NoCredentialsError, "connection 'mine' has no credentials"),
     ],
 )  # fmt: skip
 def test_only_google_s_machines_wait_for_the_metadata_server(
