@@ -117,8 +117,9 @@ def _without_prose(value: Any) -> Any:
         return [_without_prose(each) for each in value]
     if isinstance(value, dict):
         # A member may be called so too; then what is there is no text.
+        # Botocore asks for the texts of a client's own parameters when it makes a request.
         return {
-            name: _without_prose(each)
+            name: each if name == "clientContextParams" else _without_prose(each)
             for name, each in value.items()
             if not (name == "documentation" and isinstance(each, str))
         }
