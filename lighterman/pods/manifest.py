@@ -7,10 +7,10 @@ from lighterman.connections.model import Bucket, Connection, HostPath
 from lighterman.errors import ConfigurationError, LightermanError
 from lighterman.pods.apart import check_connections_apart
 from lighterman.pods.catalog import catalog_of
+from lighterman.pods.checks import check_connection
 from lighterman.pods.containers import CHECK, INIT, SIDECAR, Setting, containers_of
 from lighterman.pods.ends import Wishes, end_of
 from lighterman.pods.job import job_of, metadata_of, pod_of
-from lighterman.pods.logins import check_connection
 from lighterman.pods.paths import check_paths, check_prefixes
 from lighterman.pods.placing import places_of
 from lighterman.pods.read import Written

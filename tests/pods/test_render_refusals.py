@@ -452,7 +452,12 @@ MISPLACED = {
     "a secret in a claim": (
         CLAIM | {"secret": {"name": "k", "mountPath": "/mnt/k"}},
         {},
-        "the secret k of connection 'data', mounted at /mnt/k, and the volume of connection 'data'",
+        "the volume of connection 'data', mounted at /mnt, and the secret k of connection 'data'",
+    ),
+    "two claims at one place": (
+        CLAIM,
+        {"outputs": OUT | {"connection": "more"}},
+        "the volume of connection 'more', mounted at /mnt, and the volume of connection 'data' at /mnt",
     ),
 }
 
@@ -460,7 +465,8 @@ MISPLACED = {
 @pytest.mark.parametrize(("connection", "members", "said"), MISPLACED.values(), ids=MISPLACED)
 def test_what_a_connection_mounts_lies_apart_from_the_jobs_paths(render, connection, members, said):
     """A secret in the outputs would be sent to the bucket, one where init brings would be hidden: refused by name."""
-    rendered = render(catalog=[connection, CONNECTIONS[1]], **members)
+    more = CLAIM | {"name": "more", "schema": {"volumeClaim": "other", "mountPath": "/mnt"}}
+    rendered = render(catalog=[connection, CONNECTIONS[1], more], **members)
     assert (78, "") == (rendered.code, rendered.text), rendered.log
     assert said in rendered.failure["error"]
     assert "mountPath of its own in the catalog" in rendered.failure["hint"]
@@ -470,6 +476,10 @@ CLEAR = {
     "in env": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}},
     "in client_kwargs": {"options": {"client_kwargs": {"aws_secret_access_key": "not-to-be-seen"}}},
     "in a proxy": {"options": {"proxy": "http://me:not-to-be-seen@proxy:1"}},
+    "in a proxy's variable": {"env": {"HTTPS_PROXY": "http://me:not-to-be-seen@proxy:1"}},
+    "deep in config_kwargs": {
+        "options": {"config_kwargs": {"proxies": {"https": "http://me:not-to-be-seen@proxy:1"}}}
+    },
 }
 
 
@@ -481,6 +491,33 @@ def test_a_credential_in_clear_never_gets_into_a_manifest(render, members):
     assert "a credential in clear" in rendered.failure["error"]
     assert "secret: {name: …}" in rendered.failure["hint"]
     assert "not-to-be-seen" not in rendered.log
+
+
+UNNAMED = {
+    "a secret's name": ({"secret": {"name": "My_Secret"}}, "'My_Secret' is no name of a secret"),
+    "no name at all": ({"configMap": {"name": ""}}, "'' is no name of a config map"),
+    "a key's name": (
+        {"secret": {"name": "k", "items": ["../key"]}},
+        "'../key' is no key of a secret",
+    ),
+    "a mode": (
+        {"secret": {"name": "k", "mountPath": "/k", "defaultMode": 0o4000}},
+        "the defaultMode of the secret k is no file's mode",
+    ),
+    "a claim's name": (
+        {"kind": "volume_claim", "schema": {"volumeClaim": "C", "mountPath": "/mnt"}},
+        "'C' is no name of a volume claim",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "said"), UNNAMED.values(), ids=UNNAMED)
+def test_what_no_cluster_has_is_refused_by_name(render, members, said):
+    """A name or mode of the catalog that Kubernetes takes nowhere: no pod would start with it."""
+    rendered = render(catalog=[plain("data") | members, CONNECTIONS[1]])
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert f"connections.json: [0]: {said}" in rendered.failure["error"]
+    assert rendered.failure["hint"]
 
 
 def test_a_signature_in_a_uri_never_gets_into_a_manifest(render):
