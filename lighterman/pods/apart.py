@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lighterman.connections.model import Bucket, Connection
 from lighterman.errors import ConfigurationError
 from lighterman.pods.logins import WORDS, mounts_of, volume_source
-from lighterman.pods.paths import CONFIGURATION, STATE, absolute, output_paths
+from lighterman.pods.paths import CONFIGURATION, STATE, absolute, hidden_by, output_paths
 from lighterman.pods.read import Written
 from sidecar.outputs import is_within
 
@@ -34,6 +34,8 @@ def check_connections_apart(written: Written, connections: Mapping[str, Connecti
         for mount in _mounts(connection, is_mains=name in written.spec.connections)
     ]
     for mount in mounts:
+        if hidden := hidden_by(mount.path):
+            _fail(mount, f"would hide {hidden}")
         for own in (CONFIGURATION, STATE):
             if _is_nested(mount.path, own):
                 _fail(mount, f"and Lighterman's own {own} are one inside the other")

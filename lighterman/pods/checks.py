@@ -67,21 +67,21 @@ def _clear(connection: Connection) -> list[str]:
     found = [
         f"env {name}"
         for name, value in connection.env.items()
-        if isinstance(value, Secret) or _has_login(value)
+        if isinstance(value, Secret) or has_login(value)
     ]
-    if isinstance(connection.schema, Bucket) and _has_login(connection.schema.bucket):
+    if isinstance(connection.schema, Bucket) and has_login(connection.schema.bucket):
         found.append("schema.bucket")
     options = connection.options
-    if _has_login(options.proxy or ""):
+    if has_login(options.proxy or ""):
         found.append("options.proxy")
-    if _has_login(options.endpoint or ""):
+    if has_login(options.endpoint or ""):
         found.append("options.endpoint")
     for name in ("client_kwargs", "config_kwargs", "s3_additional_kwargs"):
         found += [f"options.{name}.{key}" for key in _clear_members(getattr(options, name))]
     return found
 
 
-def _has_login(text: str) -> bool:
+def has_login(text: str) -> bool:
     """Whether a URL shows a login; the container of ``wasbs://container@account`` is none."""
     login = login_in_url(text)
     return ":" in login or (login != "" and text.lower().startswith("http"))
@@ -92,7 +92,7 @@ def _clear_members(members: object) -> list[str]:
     found = []
     pairs = list(members.items()) if isinstance(members, dict) else []
     for name, value in pairs:
-        is_login = isinstance(value, str) and _has_login(value)
+        is_login = isinstance(value, str) and has_login(value)
         if is_credential_kwarg(name) or is_login:
             found.append(name)
         else:

@@ -8,6 +8,7 @@ import msgspec
 
 from lighterman.connections.model import Connection
 from lighterman.errors import UsageError
+from lighterman.pods.checks import has_login
 from lighterman.pods.documents import Container, Own, plain
 from lighterman.pods.expansions import add_expansions
 from lighterman.pods.logins import Parts, add_logins, check_apart
@@ -271,9 +272,15 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
     said = [variable_of(flag) for flag in _SAID[block]]
-    for name in own.env or {}:
+    for name, value in (own.env or {}).items():
         if not _VARIABLE.fullmatch(name):
             written.fail(under(place, name), "no name of a variable", "letters, digits, -, _ and .")
+        if has_login(value):
+            written.fail(
+                f"{place}.{name}",
+                "a login in clear",
+                "put it into a Kubernetes secret, as a key of a connection's secret",
+            )
         if name in said:
             written.fail(
                 f"{place}.{name}",

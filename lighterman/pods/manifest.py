@@ -11,6 +11,7 @@ from lighterman.pods.checks import check_connection
 from lighterman.pods.containers import CHECK, INIT, SIDECAR, Setting, containers_of
 from lighterman.pods.ends import Wishes, end_of
 from lighterman.pods.job import job_of, metadata_of, pod_of
+from lighterman.pods.limits import check_limits
 from lighterman.pods.paths import check_paths, check_prefixes
 from lighterman.pods.placing import places_of
 from lighterman.pods.read import Written
@@ -49,6 +50,7 @@ def manifest_of(
             f"{written.run.container.name} is a container of Lighterman's",
             "call main something else, or leave the name out",
         )
+    check_limits(written)
     connections = _connections(written, find_connection)
     check_paths(written)
     check_prefixes(written)

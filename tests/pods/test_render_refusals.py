@@ -272,6 +272,70 @@ REFUSED = {
         "and a ConfigMap holds 1048576",
         "name directories",
     ),
+    "a volume over the image's programs": (
+        {"init": [ENTRY | {"path": "/usr/local"}]},
+        "run.init[0].path: a volume at /usr/local would hide /usr/local/bin",
+        "another directory",
+    ),
+    "a volume in /proc": (
+        {"outputs": OUT | {"path": "/proc/x"}},
+        "run.outputs.path: a volume at /proc/x would hide /proc",
+        "another directory",
+    ),
+    "main's volume over our image's programs": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/opt"}]},
+            "init": [ENTRY | {"path": "/opt/data"}],
+        },
+        "in Lighterman's containers it would hide /opt/lighterman",
+        "a path of its own",
+    ),
+    "main's name": (
+        {"main": {"name": "My_Main"}},
+        "run.container.name: 'My_Main' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "a volume's name": (
+        {"volumes": [{"name": "V", "emptyDir": {}}]},
+        "run.volumes[0].name: 'V' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "a namespace's name": (
+        {"top": {"namespace": "a.b"}},
+        "job.yaml: namespace: 'a.b' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "no image": ({"main": {"image": ""}}, "run.container.image: empty", "main's image"),
+    "a count below nothing": (
+        {"backoffLimit": -1},
+        "run.backoffLimit: -1 is too small",
+        "from 0 to",
+    ),
+    "more pods than there can be": (
+        {"completions": 2**31},
+        "run.completions: 2147483648 is too great",
+        "from 0 to",
+    ),
+    "a limit of each index without indexes": (
+        {"backoffLimitPerIndex": 1},
+        "run.backoffLimitPerIndex: only an Indexed Job has indexes",
+        "run.completions",
+    ),
+    "a limit of each index of pods that start again": (
+        {
+            "completions": 2,
+            "backoffLimitPerIndex": 1,
+            "environment": {"restartPolicy": "OnFailure"},
+        },
+        "run.backoffLimitPerIndex: goes with run.environment.restartPolicy: Never only",
+        "take one of them out",
+    ),
+    "failed indexes without a limit of each": (
+        {"completions": 2, "maxFailedIndexes": 1},
+        "run.maxFailedIndexes: stands without backoffLimitPerIndex",
+        "run.backoffLimitPerIndex",
+    ),
     "a mount that hides inputs": (
         {
             "volumes": [{"name": "v", "emptyDir": {}}],
@@ -322,6 +386,11 @@ REFUSED = {
         {"lighterman": {"init": {"env": {"LIGHTERMAN_CACHE": "/cache"}}}},
         "run.lighterman.init.env.LIGHTERMAN_CACHE: the job spec and render's own flags say it",
         "take it out here",
+    ),
+    "a proxy's password": (
+        {"lighterman": {"sidecar": {"env": {"HTTPS_PROXY": "http://me:not-to-be-seen@proxy:1"}}}},
+        "run.lighterman.sidecar.env.HTTPS_PROXY: a login in clear",
+        "put it into a Kubernetes secret",
     ),
     "a variable's name that is none": (
         {"lighterman": {"init": {"env": {"A B": "x"}}}},
