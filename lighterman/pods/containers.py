@@ -272,10 +272,10 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
     said = [variable_of(flag) for flag in _SAID[block]]
-    for name, value in (own.env or {}).items():
+    for name in own.env or {}:
         if not _VARIABLE.fullmatch(name):
             written.fail(under(place, name), "no name of a variable", "letters, digits, -, _ and .")
-        if has_login(value):
+        if has_login((own.env or {})[name]):
             written.fail(
                 f"{place}.{name}",
                 "a login in clear",
