@@ -189,7 +189,8 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     if end.process:
         arguments += ["--watch-process", end.process]
     if end.done_file:
-        arguments += ["--done-file", end.done_file]
+        # "$(" would be a reference to a variable.
+        arguments += ["--done-file", end.done_file.replace("$(", "$$(")]
     _check_flags(setting, SIDECAR, "sidecar", arguments)
     container = _own(setting, SIDECAR, arguments, parts, written.own_sidecar)
     if end.is_native:

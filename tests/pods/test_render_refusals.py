@@ -117,6 +117,14 @@ REFUSED = {
         "run.container.securityContext.runAsUser: main's user isn't known",
         "--run-as UID[:GID]",
     ),
+    "a root that is none": (
+        {
+            "main": {"securityContext": {"runAsUser": 0}},
+            "environment": {"securityContext": {"runAsNonRoot": True}},
+        },
+        "run.container.securityContext.runAsUser: main is root, and runAsNonRoot says that it isn't",
+        "take one of them out",
+    ),
     "a uid that is none": (
         {"main": {"securityContext": {"runAsUser": -1}}},
         "run.container.securityContext.runAsUser: -1 is no user's number",
@@ -616,7 +624,15 @@ USAGE = {
     ),
     "a done-file that is hidden": (
         ("--no-native", "--done-file", "/tmp/done"),
-        "where the sidecar can't see it",
+        "no file that the sidecar could see",
+    ),
+    "a done-file that only seems to be seen": (
+        ("--no-native", "--done-file", "/outputs/../done"),
+        "no file that the sidecar could see",
+    ),
+    "a done-file that is the outputs": (
+        ("--no-native", "--done-file", "/outputs/"),
+        "no file that the sidecar could see",
     ),
     "a process's number": (("--no-native", "--watch-process", "7"), "nobody knows main's number"),
     "another user than the spec's": (("--run-as", "7"), "are two users"),
@@ -648,6 +664,15 @@ def test_mains_process_must_have_a_name(render):
         in (rendered.failure["error"])
     )
     assert "--done-file PATH" in rendered.failure["hint"]
+
+
+@pytest.mark.parametrize("command", ["-x", "/opt/7", "$(PYTHON)", "a\tb"])
+def test_a_command_that_names_no_process_is_refused(render, command):
+    """What the kubelet fills in, a number, or no name at all: the sidecar would wait for another, or for ever."""
+    rendered = render("--no-native", main={"command": [command]})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "is no name that main's process goes by" in rendered.failure["error"]
+    assert "--watch-process NAME" in rendered.failure["hint"]
 
 
 def test_an_ordinary_sidecar_doesnt_watch_a_nodes_processes(render):
