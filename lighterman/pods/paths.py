@@ -8,7 +8,7 @@ from initializer.entries import Entry
 from lighterman.errors import ConfigurationError
 from lighterman.jobspec import Output
 from lighterman.pods.read import Written
-from sidecar.outputs import check_paths_apart, check_places_apart, is_within
+from sidecar.outputs import check_paths_apart, is_within
 from sidecar.place import VARIABLES, prefix_of
 
 CONFIGURATION: Final = "/etc/lighterman"
@@ -65,7 +65,6 @@ def check_paths(written: Written) -> None:
                 "give each a path of its own; dirs and files of one connection can stand in one entry",
             )
     check_paths_apart(outputs)
-    check_places_apart([(output.connection, output.to) for output in written.spec.outputs])
     for index, (output, path) in enumerate(zip(written.spec.outputs, outputs, strict=True)):
         for number, entry in enumerate(written.entries):
             _check_apart(written, (index, output, path), (number, entry))

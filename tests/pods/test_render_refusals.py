@@ -615,6 +615,18 @@ def test_a_key_that_no_library_of_mains_would_find_is_refused(render):
     assert "items: [key.json]" in rendered.failure["hint"]
 
 
+def test_two_names_of_one_bucket_are_one_place(render):
+    """Outputs by two connections that lead to the same prefix would go over each other."""
+    catalog = [
+        plain("data") | {"schema": {"bucket": "s3://b/runs"}},
+        plain("runs") | {"schema": {"bucket": "b"}},
+    ]
+    outputs = [OUT | {"to": "runs/{pod}"}, {"connection": "data", "path": "/more", "to": "{pod}"}]
+    rendered = render(catalog=catalog, init=ABSENT, outputs=outputs)
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "two outputs go to the same place" in rendered.failure["error"]
+
+
 USAGE = {
     "main's end of a native sidecar": (("--done-file", "/outputs/.done"), "for --no-native"),
     "a process of a native sidecar": (("--watch-process", "python"), "for --no-native"),
