@@ -9,6 +9,7 @@ import msgspec
 from lighterman.connections.model import Connection
 from lighterman.connections.names import is_credential
 from lighterman.errors import UsageError
+from lighterman.pods.checks import has_login
 from lighterman.pods.documents import Container, Own, plain
 from lighterman.pods.expansions import add_expansions
 from lighterman.pods.logins import Parts, add_logins, check_apart
@@ -189,7 +190,8 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     if end.process:
         arguments += ["--watch-process", end.process]
     if end.done_file:
-        arguments += ["--done-file", end.done_file]
+        # "$(" would be a reference to a variable.
+        arguments += ["--done-file", end.done_file.replace("$(", "$$(")]
     _check_flags(setting, SIDECAR, "sidecar", arguments)
     container = _own(setting, SIDECAR, arguments, parts, written.own_sidecar)
     if end.is_native:
@@ -281,6 +283,12 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
             )
         if not _VARIABLE.fullmatch(name):
             written.fail(under(place, name), "no name of a variable", "letters, digits, -, _ and .")
+        if has_login((own.env or {})[name]):
+            written.fail(
+                f"{place}.{name}",
+                "a login in clear",
+                "put it into a Kubernetes secret, as a key of a connection's secret",
+            )
         if name in said:
             written.fail(
                 f"{place}.{name}",
