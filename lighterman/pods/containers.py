@@ -35,10 +35,9 @@ time may block main for good (https://github.com/kubernetes/kubernetes/issues/13
 """
 
 
-_OTHER_VARIABLES: Final = (
-    *("LIGHTERMAN_CATALOG", "LIGHTERMAN_ARTIFACTS"),
-    *(name for names in VARIABLES.values() for name in names),
-)
+_PLACE_VARIABLES: Final = tuple(name for names in VARIABLES.values() for name in names)
+"""The words of a prefix, which each pod has of its own: one that is written down would be shared."""
+_OTHER_VARIABLES: Final = ("LIGHTERMAN_CATALOG", "LIGHTERMAN_ARTIFACTS", *_PLACE_VARIABLES)
 """Those of Lighterman's that no flag has."""
 _SAID: Final[Mapping[str, Sequence[str]]] = {
     INIT: (
@@ -253,7 +252,7 @@ def _own(
         **container,
         "args": arguments,
         **parts.members(),
-        "resources": own.resources or dict(RESOURCES),
+        "resources": dict(RESOURCES) if own.resources is None else own.resources,
         "securityContext": dict(OWN),
     }
 
@@ -274,6 +273,8 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
     said = [variable_of(flag) for flag in _SAID[block]]
+    if block == SIDECAR:
+        said += _PLACE_VARIABLES
     for name in own.env or {}:
         if is_credential(name):
             written.fail(

@@ -405,6 +405,11 @@ REFUSED = {
         "run.lighterman.sidecar.env.HTTPS_PROXY: a login in clear",
         "put it into a Kubernetes secret",
     ),
+    "a pod's name that all would share": (
+        {"lighterman": {"sidecar": {"env": {"POD_NAME": "train-0"}}}},
+        "run.lighterman.sidecar.env.POD_NAME: the job spec and render's own flags say it",
+        "take it out here",
+    ),
     "a variable's name that is none": (
         {"lighterman": {"init": {"env": {"A B": "x"}}}},
         "run.lighterman.init.env['A B']: no name of a variable",
