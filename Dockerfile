@@ -48,10 +48,12 @@ ENV PATH=/opt/lighterman/bin:/usr/bin:/bin \
     MALLOC_ARENA_MAX=2
 ARG CLOUDS=s3,gcs,azure
 ENV LIGHTERMAN_CLOUDS=${CLOUDS}
+ARG SHELL_LESS_BASE
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="lighterman" \
       org.opencontainers.image.description="Carries files between a pod and its buckets: an init container that pulls, a sidecar that syncs." \
+      org.opencontainers.image.base.name="${SHELL_LESS_BASE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
@@ -74,10 +76,12 @@ RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip setuptoo
 COPY --from=build /image/ /
 ARG CLOUDS=s3,gcs,azure
 ENV LIGHTERMAN_CLOUDS=${CLOUDS}
+ARG BASE_IMAGE
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="lighterman" \
       org.opencontainers.image.description="Carries files between a pod and its buckets: an init container that pulls, a sidecar that syncs." \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
