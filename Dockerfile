@@ -29,7 +29,7 @@ ARG CLOUDS=s3,gcs,azure
 RUN /opt/lighterman/bin/python containers/finish pack "${CLOUDS}" /used \
     && /build/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
         --output-file /opt/lighterman/sbom.cdx.json /opt/lighterman/bin/python
-RUN python containers/finish fit /used /image
+RUN python containers/finish fit /used /image && mkdir -p /image/home/lighterman
 COPY --chmod=0755 entrypoint.sh /image/entrypoint.sh
 
 # The same on a base that has no shell and no package manager.
@@ -70,7 +70,6 @@ ENV PATH=/opt/lighterman/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1
 RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip setuptools wheel \
     && rm -rf "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" /usr/share/python-wheels \
-    && mkdir /home/lighterman \
     && echo 'lighterman:x:65532:65532::/home/lighterman:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'lighterman:x:65532:' >> /etc/group
 COPY --from=build /image/ /
