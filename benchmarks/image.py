@@ -31,8 +31,9 @@ BASE: Final = os.environ.get("BASE_IMAGE", "localhost/lighterman-base:3.13-slim"
 BUCKET: Final = "cold-start"
 SOURCE: Final = f"s3://{BUCKET}/file"
 MEMORY: Final = "/dev/shm"  # noqa: S108 - each container's own
-TARGET: Final = f"{MEMORY}/file"
+TARGET: Final = f"{MEMORY}/in"
 MB: Final = 1_000_000
+_FORGETS: Final = f"import shutil; shutil.rmtree({TARGET!r})"
 _WAITS: Final = "import signal; signal.pause()"
 
 
@@ -113,7 +114,7 @@ def rclone(work: Path, endpoint: str) -> Contender:
     remote = (
         f":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='{endpoint}':{BUCKET}/file"
     )
-    command = ("/usr/local/bin/rclone", "copyto", "--config", os.devnull, remote, TARGET)
+    command = ("/usr/local/bin/rclone", "copyto", "--config", os.devnull, remote, f"{TARGET}/file")
     return Contender(f"rclone {version}", tag, base_layers(BASE), "/usr/bin/env", command)
 
 
@@ -125,7 +126,7 @@ def aws(work: Path) -> Contender:
         f"--no-cache-dir install --quiet awscli=={version}"
     )
     tag = peer(work, "aws", steps)
-    command = ("/opt/aws/bin/aws", "s3", "cp", SOURCE, TARGET)
+    command = ("/opt/aws/bin/aws", "s3", "cp", SOURCE, f"{TARGET}/file")
     return Contender(f"AWS CLI {version}", tag, base_layers(BASE), "/usr/bin/env", command)
 
 
@@ -160,7 +161,7 @@ def measured(
             costs = []
             for name, contender in zip(names, contenders, strict=True):
                 costs.append(cost_of(name, contender.command))
-                podman("exec", name, "python3.13", "-c", f"import os; os.unlink({TARGET!r})")
+                podman("exec", name, "python3.13", "-c", _FORGETS)
             checked = cost_of(sidecar, ("/entrypoint.sh", "ready"))
             if turn:  # the first reads the programs from disk
                 ready.append(checked)
