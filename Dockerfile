@@ -29,7 +29,7 @@ ARG CLOUDS=s3,gcs,azure
 RUN /opt/lighterman/bin/python containers/finish pack "${CLOUDS}" /used \
     && /build/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
         --output-file /opt/lighterman/sbom.cdx.json /opt/lighterman/bin/python
-RUN python containers/finish fit /used /image
+RUN python containers/finish fit /used /image && mkdir -p /image/home/lighterman
 COPY --chmod=0755 entrypoint.sh /image/entrypoint.sh
 
 # The same on a base that has no shell and no package manager.
@@ -48,10 +48,12 @@ ENV PATH=/opt/lighterman/bin:/usr/bin:/bin \
     MALLOC_ARENA_MAX=2
 ARG CLOUDS=s3,gcs,azure
 ENV LIGHTERMAN_CLOUDS=${CLOUDS}
+ARG SHELL_LESS_BASE
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="lighterman" \
       org.opencontainers.image.description="Carries files between a pod and its buckets: an init container that pulls, a sidecar that syncs." \
+      org.opencontainers.image.base.name="${SHELL_LESS_BASE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
@@ -68,16 +70,17 @@ ENV PATH=/opt/lighterman/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1
 RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip setuptools wheel \
     && rm -rf "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" /usr/share/python-wheels \
-    && mkdir /home/lighterman \
     && echo 'lighterman:x:65532:65532::/home/lighterman:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'lighterman:x:65532:' >> /etc/group
 COPY --from=build /image/ /
 ARG CLOUDS=s3,gcs,azure
 ENV LIGHTERMAN_CLOUDS=${CLOUDS}
+ARG BASE_IMAGE
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="lighterman" \
       org.opencontainers.image.description="Carries files between a pod and its buckets: an init container that pulls, a sidecar that syncs." \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -5,9 +5,11 @@ PYTHON ?= python3
 TEST_WORKERS ?= 4
 # How often each test kills that does little else.
 KILLS ?= 40
+# What the image can speak with, beside volumes.
+CLOUDS ?= s3,gcs,azure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-monitoring test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency image lock clean
+.PHONY: help demo demo-s3 test lint format test-ceph test-image test-browser test-writers test-monitoring test-killed screenshots docs bench bench-report bench-send bench-send-report bench-start bench-round-trip bench-plan bench-killed bench-scale bench-idle bench-latency bench-image image image-shell-less lock clean
 
 VENV := .venv/python-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -34,7 +36,8 @@ lint: .venv/dev ## ruff (lint and format) and mypy, strict
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m mypy tests/typing
-	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/send.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py benchmarks/killed.py
+	MYPYPATH=benchmarks .venv/bin/python -m mypy benchmarks/fetch.py benchmarks/send.py benchmarks/report.py benchmarks/launch.py benchmarks/boto3_fetch.py benchmarks/killed.py benchmarks/layers.py
+	MYPYPATH=containers/finish .venv/bin/python -m mypy containers/finish/__main__.py
 
 format: .venv/dev ## what ruff can mend by itself
 	.venv/bin/python -m ruff check --fix-only .
@@ -99,14 +102,21 @@ bench-idle: .venv/dev ## what a sidecar costs while nothing happens, beside 100,
 bench-latency: .venv/dev ## from a file's close to its visibility in the bucket
 	.venv/bin/python benchmarks/latency.py $(BENCH)
 
+bench-image: .venv/bench ## the images beside rclone and the AWS CLI: size, cold start, memory (root; Debian: as for test-image)
+	@containers/need podman buildah runc catatonit mmdebstrap
+	.venv/bin/python benchmarks/image.py $(BENCH)
+
 bench-killed: .venv/bench ## init killed at random moments and started again: what is fetched twice
 	.venv/bin/python benchmarks/killed.py $(BENCH)
 
 bench-scale: .venv/dev ## the sidecar over 10,000 and 1,000,000 files: start, idling, one change, the end
 	.venv/bin/python benchmarks/scale.py $(BENCH)
 
-image: ## the image, as lighterman:latest
-	containers/build-image lighterman:latest
+image: ## the image, as lighterman:latest (root; Debian: as for test-image); CLOUDS=s3 leaves the other clouds out
+	containers/build-image lighterman:latest --build-arg CLOUDS=$(CLOUDS)
+
+image-shell-less: ## the same on a base without a shell, as lighterman:shell-less
+	containers/build-image lighterman:shell-less --target shell-less --build-arg CLOUDS=$(CLOUDS)
 
 lock: pyproject.toml requirements/build.in ## newest versions into requirements/*.txt, with hashes
 	$(PYTHON) -m venv build/lock
@@ -116,6 +126,7 @@ lock: pyproject.toml requirements/build.in ## newest versions into requirements/
 	$(UV) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(UV) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(UV) --group docs -o requirements/docs.txt
+	$(UV) requirements/sbom.in -c requirements/dev.txt -o requirements/sbom.txt
 
 clean: ## without .venv and everything that was built
 	rm -rf .venv build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

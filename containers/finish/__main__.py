@@ -46,7 +46,7 @@ def pack(site: Path, clouds: frozenset[str], used: Path) -> None:
     saved_bytes = sum(cut(file) for file in sorted(site.rglob("*.so*")))
     compiled = compile_packages(site)
     for script in (*HOME.glob("bin/*ctivate*"), HOME / ".gitignore"):
-        script.unlink()
+        script.unlink(missing_ok=True)
     for module, error in errors_of(modules).items():
         if error and not before[module]:
             raise SystemExit(f"{module} misses what was left out: {error}")

@@ -11,7 +11,7 @@ from typing import Final
 
 PACKAGES: Final = ("lighterman", "initializer", "sidecar")
 CLOUDS: Final = {
-    "s3": ("lighterman.stores.s3", "botocore"),
+    "s3": ("botocore",),  # the program's own modules stay: `env` asks them
     "gcs": ("lighterman.stores.gcs", "google.cloud.storage"),
     "azure": ("lighterman.stores.azure", "azure"),
 }

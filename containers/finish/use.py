@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from leave_out import SERVICES
 from reach import PACKAGES, imports, is_below
@@ -45,7 +46,7 @@ def sources_of(named: Iterable[str]) -> list[Path]:
     return [Path(source) for source in _asked("sources", list(named))]
 
 
-def _asked(question: str, about: list[str]) -> object:
+def _asked(question: str, about: list[str]) -> Any:
     """``about`` holds names of modules. Nothing that this process has imported counts for the answer."""
     done = subprocess.run(
         [sys.executable, "-B", __file__, question],

@@ -4,34 +4,22 @@ import json
 import uuid
 
 import pytest
-from pods import podman
+from pods import podman, run_python
 
 pytestmark = pytest.mark.image
 
-MOST_BYTES_ON_THE_BASE = 105_000_000
 UNWANTED_MODULES = ("pip", "setuptools", "wheel", "ensurepip")
 UNWANTED_PROGRAMS = ("pip", "pip3", "cc", "gcc", "g++", "clang", "ld", "make")
 STARTED = """
 import lighterman.cli, initializer.command, sidecar.command, sys
-import boto3
-session = boto3.Session("id", "secret", region_name="us-east-1")
+from botocore.session import Session
+session = Session()
+session.set_credentials("id", "secret")
 for service in ("s3", "sts"):
-    session.client(service)
+    session.create_client(service, region_name="us-east-1")
 import lighterman.stores.gcs, lighterman.stores.azure
 import google.cloud.storage, google.oauth2.service_account, azure.storage.blob, azure.identity
 """
-
-
-def test_the_image_adds_little_to_its_base(image, capsys):
-    """Its layers over the base stay under 105 MB with all clouds; the sizes are printed."""
-    layers = json.loads(podman("history", "--format", "json", image))
-    steps = [layer["CreatedBy"] for layer in layers]
-    first_own = max(number for number, step in enumerate(steps) if "ENV PATH=/opt" in step)
-    sizes = [layer["size"] for layer in layers]
-    own_bytes, base_bytes = sum(sizes[: first_own + 1]), sum(sizes[first_own + 1 :])
-    with capsys.disabled():
-        print(f"\nimage: base {base_bytes / 1e6:.0f} MB, own layers {own_bytes / 1e6:.1f} MB")  # noqa: T201 - to be seen
-    assert own_bytes < MOST_BYTES_ON_THE_BASE
 
 
 @pytest.mark.parametrize("module", UNWANTED_MODULES)
@@ -57,18 +45,19 @@ print(*sorted(path.name for path in data.iterdir() if path.is_dir()))
     assert in_image(code).split() == ["s3", "sso", "sso-oidc", "sts"]
 
 
-def test_everything_that_is_imported_is_compiled_already(in_image):
+def test_everything_that_is_imported_is_compiled_already(target):
     """The pyc are shipped, of the standard library too, and none is compared with its source (PEP 552)."""
     code = f"""{STARTED}
 import pathlib
 for module in list(sys.modules.values()):
-    cached = getattr(getattr(module, "__spec__", None), "cached", None)
-    if cached and module.__spec__.loader.__class__.__name__ == "SourceFileLoader":
-        path = pathlib.Path(cached)
+    spec = getattr(module, "__spec__", None)
+    loader = type(spec.loader).__name__ if spec else ""
+    if loader in ("SourceFileLoader", "SourcelessFileLoader"):
+        path = pathlib.Path(spec.cached or spec.origin)
         if not path.exists() or path.read_bytes()[4:8] != bytes([1, 0, 0, 0]):
             print(module.__name__)
 """
-    assert in_image(code).split() == []
+    assert run_python(target, code).split() == []
 
 
 def test_the_bar_of_a_terminal_can_be_shown(in_image):
@@ -93,16 +82,3 @@ def test_starting_writes_nothing_into_the_image(image):
         assert [path for path in paths if path.startswith(("/opt", "/usr", "/home"))] == []
     finally:
         podman("rm", "--force", "--ignore", name)
-
-
-def test_the_image_says_what_it_is(image):
-    """OCI labels, a user that isn't root, and the entry of the contract."""
-    config = json.loads(podman("inspect", "--format", "{{json .Config}}", image))
-    labels = {
-        name.removeprefix("org.opencontainers.image."): value
-        for name, value in config["Labels"].items()
-    }
-    assert (labels["title"], labels["licenses"]) == ("lighterman", "Apache-2.0")
-    assert labels["version"]
-    assert config["User"] == "65532:65532"
-    assert config["Entrypoint"] == ["/entrypoint.sh"]
