@@ -18,8 +18,18 @@ OPENSHIFT_UID = 1000640000
 @pytest.fixture(scope="session")
 def image():
     """The Dockerfile's image."""
+    return built(IMAGE)
+
+
+@pytest.fixture(scope="session")
+def shell_less_image():
+    """The same on a base that has no shell."""
+    return built(f"{IMAGE}-shell-less", "--target", "shell-less")
+
+
+def built(tag, *options):
     build = subprocess.run(
-        [CONTAINERS / "build-image", IMAGE],
+        [CONTAINERS / "build-image", tag, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -27,7 +37,7 @@ def image():
         check=False,
     )
     assert build.returncode == 0, build.stdout[-5000:]
-    return IMAGE
+    return tag
 
 
 @pytest.fixture(params=[DISTROLESS_UID, OPENSHIFT_UID])
