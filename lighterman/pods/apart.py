@@ -1,12 +1,13 @@
 """That no mount of a connection lies where a path of the job is: it would hide it, or be sent with it."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 from lighterman.connections.model import Bucket, Connection
 from lighterman.errors import ConfigurationError
-from lighterman.pods.logins import WORDS, mounts_of
-from lighterman.pods.paths import CONFIGURATION, STATE, absolute, output_paths
+from lighterman.pods.logins import WORDS, mounts_of, volume_source
+from lighterman.pods.paths import CONFIGURATION, STATE, absolute, hidden_by, output_paths
 from lighterman.pods.read import Written
 from sidecar.outputs import is_within
 
@@ -25,7 +26,7 @@ class _Mount(NamedTuple):
 def check_connections_apart(written: Written, connections: Mapping[str, Connection]) -> None:
     """
     ``ConfigurationError`` for a secret, config map or volume of a connection that is mounted in, or above, a path
-    of init, outputs or a cache, or Lighterman's own; and for a secret in a volume of a connection.
+    of init, outputs or a cache, or Lighterman's own; and for a volume in, or around, another connection's volume or secret.
     """
     mounts = [
         mount
@@ -33,16 +34,18 @@ def check_connections_apart(written: Written, connections: Mapping[str, Connecti
         for mount in _mounts(connection, is_mains=name in written.spec.connections)
     ]
     for mount in mounts:
+        if hidden := hidden_by(mount.path):
+            _fail(mount, f"would hide {hidden}")
         for own in (CONFIGURATION, STATE):
             if _is_nested(mount.path, own):
                 _fail(mount, f"and Lighterman's own {own} are one inside the other")
         for place, path, is_output in _paths(written):
             if _is_nested(mount.path, path) and not _may_hold(mount, path, is_output=is_output):
                 _fail(mount, f"and {place}, {path}, are one inside the other")
-    for mount in mounts:
-        for other in mounts:
-            if mount.is_volume or not other.is_volume or not _is_nested(mount.path, other.path):
-                continue
+    for other, mount in combinations(mounts, 2):
+        # Secrets among each other: check_apart.
+        has_volume = mount.is_volume or other.is_volume
+        if has_volume and _is_nested(mount.path, other.path) and not _is_one(mount, other):
             _fail(mount, f"and {other.what} at {other.path} are one inside the other")
 
 
@@ -87,6 +90,13 @@ def _may_hold(mount: _Mount, path: str, *, is_output: bool) -> bool:
     if not mount.is_mains or isinstance(schema, Bucket) or not is_within(path, mount.path):
         return False
     return is_output or not schema.read_only
+
+
+def _is_one(mount: _Mount, other: _Mount) -> bool:
+    """Whether two connections are one volume at one place."""
+    schemas = [one.connection.schema for one in (mount, other) if one.is_volume]
+    sources = [volume_source(schema) for schema in schemas if not isinstance(schema, Bucket)]
+    return mount.path == other.path and len(sources) == 2 and sources[0] == sources[1]
 
 
 def _is_nested(path: str, other: str) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from lighterman.connections.model import Connection
 from lighterman.connections.names import is_credential
 from lighterman.errors import UsageError
+from lighterman.pods.checks import has_login
 from lighterman.pods.documents import Container, Own, plain
 from lighterman.pods.expansions import add_expansions
 from lighterman.pods.logins import Parts, add_logins, check_apart
@@ -34,10 +35,9 @@ time may block main for good (https://github.com/kubernetes/kubernetes/issues/13
 """
 
 
-_OTHER_VARIABLES: Final = (
-    *("LIGHTERMAN_CATALOG", "LIGHTERMAN_ARTIFACTS"),
-    *(name for names in VARIABLES.values() for name in names),
-)
+_PLACE_VARIABLES: Final = tuple(name for names in VARIABLES.values() for name in names)
+"""The words of a prefix, which each pod has of its own: one that is written down would be shared."""
+_OTHER_VARIABLES: Final = ("LIGHTERMAN_CATALOG", "LIGHTERMAN_ARTIFACTS", *_PLACE_VARIABLES)
 """Those of Lighterman's that no flag has."""
 _SAID: Final[Mapping[str, Sequence[str]]] = {
     INIT: (
@@ -189,7 +189,8 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
     if end.process:
         arguments += ["--watch-process", end.process]
     if end.done_file:
-        arguments += ["--done-file", end.done_file]
+        # "$(" would be a reference to a variable.
+        arguments += ["--done-file", end.done_file.replace("$(", "$$(")]
     _check_flags(setting, SIDECAR, "sidecar", arguments)
     container = _own(setting, SIDECAR, arguments, parts, written.own_sidecar)
     if end.is_native:
@@ -251,7 +252,7 @@ def _own(
         **container,
         "args": arguments,
         **parts.members(),
-        "resources": own.resources or dict(RESOURCES),
+        "resources": dict(RESOURCES) if own.resources is None else own.resources,
         "securityContext": dict(OWN),
     }
 
@@ -272,6 +273,8 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
     place = written.place("lighterman", block, "env")
     known = [variable_of(flag) for flag in flags_of(command)]
     said = [variable_of(flag) for flag in _SAID[block]]
+    if block == SIDECAR:
+        said += _PLACE_VARIABLES
     for name in own.env or {}:
         if is_credential(name):
             written.fail(
@@ -281,6 +284,12 @@ def _check_flags(setting: Setting, block: str, command: str, arguments: list[str
             )
         if not _VARIABLE.fullmatch(name):
             written.fail(under(place, name), "no name of a variable", "letters, digits, -, _ and .")
+        if has_login((own.env or {})[name]):
+            written.fail(
+                f"{place}.{name}",
+                "a login in clear",
+                "put it into a Kubernetes secret, as a key of a connection's secret",
+            )
         if name in said:
             written.fail(
                 f"{place}.{name}",

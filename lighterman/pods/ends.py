@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lighterman.errors import UsageError
 from lighterman.pods.containers import End
-from lighterman.pods.paths import output_paths
+from lighterman.pods.paths import absolute, output_paths
 from lighterman.pods.read import Written
 from lighterman.pods.security import User
 from lighterman.pods.volumes import Mounted, covering
@@ -54,12 +54,16 @@ def _refuse_ends(wishes: Wishes) -> None:
 
 def _done_file(written: Written, path: str, paths: Mapping[str, Mounted]) -> str:
     outputs = [paths[output] for output in output_paths(written)]
-    if covering(path, outputs) is None:
+    is_seen = path.startswith("/") and covering(absolute(path), outputs) is not None
+    if not is_seen or absolute(path) in [
+        *output_paths(written),
+        *(mount.path for mount in outputs),
+    ]:
         raise UsageError(
-            f"--done-file {path} is where the sidecar can't see it",
+            f"--done-file {path} is no file that the sidecar could see",
             hint=f"name a file on a volume of the outputs: {outputs[0].path}/.done",
         )
-    return path
+    return absolute(path)
 
 
 def _process(written: Written, said: str | int | None) -> str:
@@ -88,4 +92,15 @@ def _process(written: Written, said: str | int | None) -> str:
             "what main's process is called isn't known",
             "say the command there, or --watch-process NAME, or --done-file PATH",
         )
-    return str(watched(process))
+    try:
+        # What the kubelet fills in, or a number, is no name that a process goes by.
+        name = None if "$(" in process else watched(process)
+    except ValueError:
+        name = None
+    if not isinstance(name, str):
+        written.fail(
+            written.place("container", "command"),
+            f"{process!r} is no name that main's process goes by",
+            "say --watch-process NAME, or --done-file PATH",
+        )
+    return name

@@ -9,7 +9,6 @@ from lighterman.connections.model import Bucket, Connection, HostPath, Mount, Vo
 from lighterman.errors import ConfigurationError
 from lighterman.pods.paths import absolute
 from lighterman.pods.volumes import Mounted, Volumes
-from lighterman.secret import Secret
 from sidecar.outputs import is_within
 
 SECRET_MODE: Final = 0o400
@@ -68,21 +67,6 @@ def mounts_of(connection: Connection) -> list[tuple[str, Mount]]:
     """A connection's secret and config map, with Kubernetes' word for each."""
     found = (("secret", connection.secret), ("configMap", connection.config_map))
     return [(what, mount) for what, mount in found if mount is not None]
-
-
-def check_connection(connection: Connection) -> None:
-    """
-    ``ConfigurationError`` for a credential in clear, which a ConfigMap would show to whoever may read it. The
-    error names it, and never its value.
-    """
-    clear = [f"env {name}" for name, value in connection.env.items() if isinstance(value, Secret)]
-    clear += _clear_options(connection)
-    if clear:
-        raise ConfigurationError(
-            f"{connection.origin or connection.name}: a credential in clear ({', '.join(clear)})",
-            hint="put it into a Kubernetes secret, and name that: secret: {name: …}; a catalog becomes a ConfigMap",
-            connection=connection.name,
-        )
 
 
 def add_logins(
@@ -150,7 +134,7 @@ def volume_source(schema: VolumeClaim | HostPath) -> dict[str, Any]:
     """A volume connection's volume, as Kubernetes writes it."""
     if isinstance(schema, VolumeClaim):
         return {"persistentVolumeClaim": {"claimName": schema.volume_claim}}
-    return {"hostPath": {"path": schema.host_path}}
+    return {"hostPath": {"path": absolute(schema.host_path)}}
 
 
 def check_apart(connections: Sequence[Connection], container: str) -> list[str]:
@@ -220,19 +204,3 @@ def _may_take(bare: Connection, other: Connection) -> bool:
         and other.secret is not None
         and other.secret.mount_path is None
     )
-
-
-def _clear_options(connection: Connection) -> list[str]:
-    from lighterman.connections.names import is_credential_kwarg, login_in_url
-
-    options = connection.options
-    found = []
-    if login_in_url(options.proxy or ""):
-        found.append("options.proxy")
-    if login_in_url(options.endpoint or ""):
-        found.append("options.endpoint")
-    for name in ("client_kwargs", "config_kwargs", "s3_additional_kwargs"):
-        found += [
-            f"options.{name}.{key}" for key in getattr(options, name) if is_credential_kwarg(key)
-        ]
-    return found

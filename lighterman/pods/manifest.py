@@ -4,19 +4,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from lighterman.connections.model import Bucket, Connection, HostPath
+from lighterman.connections.uri import parse_bucket
 from lighterman.errors import ConfigurationError, LightermanError
 from lighterman.pods.apart import check_connections_apart
 from lighterman.pods.catalog import catalog_of
+from lighterman.pods.checks import check_connection
 from lighterman.pods.containers import CHECK, INIT, SIDECAR, Setting, containers_of
 from lighterman.pods.ends import Wishes, end_of
 from lighterman.pods.job import job_of, metadata_of, pod_of
-from lighterman.pods.logins import check_connection
+from lighterman.pods.limits import check_limits
+from lighterman.pods.logins import volume_source
 from lighterman.pods.paths import check_paths, check_prefixes
 from lighterman.pods.placing import places_of
 from lighterman.pods.read import Written
 from lighterman.pods.security import Profile, profile_of, user_of
 from lighterman.pods.volumes import Mounted, Volumes, covering
 from lighterman.pods.written import text_of
+from sidecar.outputs import check_places_apart
+from sidecar.place import below
 
 GRACE_SECONDS: Final = 120
 """What a pod with outputs gets if its spec says nothing; Kubernetes' own 30 s hold for main and the sidecar together."""
@@ -49,10 +54,14 @@ def manifest_of(
             f"{written.run.container.name} is a container of Lighterman's",
             "call main something else, or leave the name out",
         )
+    check_limits(written)
     connections = _connections(written, find_connection)
     check_paths(written)
     check_prefixes(written)
     _check_uris(written, connections)
+    check_places_apart(
+        [_destination(connections[one.connection], one.to) for one in written.spec.outputs]
+    )
     check_connections_apart(written, connections)
     user = user_of(written, wishes.run_as)
     volumes = Volumes(written)
@@ -125,6 +134,16 @@ def _check_writable(written: Written, connections: Mapping[str, Connection]) -> 
                 f"{output.connection} is read-only",
                 "take readOnly out of its schema, or send outputs elsewhere",
             )
+
+
+def _destination(connection: Connection, to: str) -> tuple[str, str]:
+    """Where outputs go, whatever the connection is called: a bucket or volume, and the prefix in it."""
+    schema = connection.schema
+    if not isinstance(schema, Bucket):
+        return str(volume_source(schema)), to.strip("/")
+    place = parse_bucket(connection.kind, schema.bucket)
+    host = connection.options.endpoint or place.endpoint or place.account or connection.kind
+    return f"{host} {place.bucket}", below(place.prefix, to.strip("/"))
 
 
 def _check_uris(written: Written, connections: Mapping[str, Connection]) -> None:

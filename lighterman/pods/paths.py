@@ -8,13 +8,18 @@ from initializer.entries import Entry
 from lighterman.errors import ConfigurationError
 from lighterman.jobspec import Output
 from lighterman.pods.read import Written
-from sidecar.outputs import check_paths_apart, check_places_apart, is_within
+from sidecar.outputs import check_paths_apart, is_within
 from sidecar.place import VARIABLES, prefix_of
 
 CONFIGURATION: Final = "/etc/lighterman"
 """Where Lighterman's containers find the catalog and the job spec."""
 STATE: Final = "/var/lib/lighterman"
 """Where the sidecar's journal lives."""
+_IN_IMAGES: Final = (
+    *("/bin", "/dev", "/lib", "/lib64", "/proc", "/sbin", "/sys"),
+    *("/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/lib", "/opt/lighterman"),
+)
+"""What a container needs of its image, and of the kernel, to run at all."""
 _WORDS: Final = {names[1]: word for word, names in VARIABLES.items()}
 _OWN_WORDS: Final = ("pod", "uid", "index")
 """Words of a prefix that no two pods of a Job share."""
@@ -28,6 +33,12 @@ def absolute(path: str) -> str:
 def output_paths(written: Written) -> tuple[str, ...]:
     """Where main writes, in the order of the outputs."""
     return tuple(absolute(output.path) for output in written.spec.outputs)
+
+
+def hidden_by(path: str) -> str:
+    """What of its image, or of the kernel, a container would miss with a volume at ``path``; nothing, if nothing."""
+    of_kernel = next((top for top in ("/proc", "/sys") if is_within(path, top)), "")
+    return of_kernel or next((one for one in _IN_IMAGES if is_within(one, path)), "")
 
 
 def check_paths(written: Written) -> None:
@@ -54,7 +65,6 @@ def check_paths(written: Written) -> None:
                 "give each a path of its own; dirs and files of one connection can stand in one entry",
             )
     check_paths_apart(outputs)
-    check_places_apart([(output.connection, output.to) for output in written.spec.outputs])
     for index, (output, path) in enumerate(zip(written.spec.outputs, outputs, strict=True)):
         for number, entry in enumerate(written.entries):
             _check_apart(written, (index, output, path), (number, entry))
@@ -106,6 +116,9 @@ def _check_place(written: Written, place: str, said: str) -> None:
         )
     if path == "/":
         written.fail(place, "the root of the file system", "give a directory of its own")
+    hidden = hidden_by(path)
+    if hidden:
+        written.fail(place, f"a volume at {path} would hide {hidden}", "give another directory")
     for own in (CONFIGURATION, STATE):
         if is_within(path, own) or is_within(own, path):
             written.fail(place, f"{path} and Lighterman's own {own}", "give another directory")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from lighterman.connections.model import Bucket, Connection
 from lighterman.pods.logins import volume_source
-from lighterman.pods.paths import CONFIGURATION, STATE, absolute, output_paths
+from lighterman.pods.paths import CONFIGURATION, STATE, absolute, hidden_by, output_paths
 from lighterman.pods.read import Written
 from lighterman.pods.volumes import Mounted, Volumes, covering, outermost, read_only_kind
 from sidecar.outputs import is_within
@@ -57,6 +57,13 @@ def places_of(
     for path in wanted:
         mount = covering(path, made) or covering(path, owned)
         assert mount is not None  # noqa: S101 - made above, if it was missing
+        if hidden := hidden_by(mount.path):
+            written.fail(
+                _place_of(written, path),
+                f"{path} lies on the volume {mount.volume}, which main mounts at {mount.path}: in Lighterman's "
+                f"containers it would hide {hidden}",
+                "give it a path of its own",
+            )
         kind = read_only_kind(volumes.source(mount.volume) or {})
         if kind:
             written.fail(

@@ -114,6 +114,11 @@ def user_of(written: Written, said: User | None) -> User:
         if main.run_as_user is None:
             place = written.place("environment", "securityContext", "runAsUser")
         written.fail(place, f"{uid} is no user's number", f"write one from 0 to {MOST_ID}")
+    is_root = (uid if said is None else said.uid) == 0
+    if is_root and (pod.run_as_non_root if main.run_as_non_root is None else main.run_as_non_root):
+        written.fail(
+            place, "main is root, and runAsNonRoot says that it isn't", "take one of them out"
+        )
     if said is not None:
         if uid not in (None, said.uid) or (gid is not None and said.gid not in (None, gid)):
             raise UsageError(
@@ -150,7 +155,11 @@ def main_context(written: Written, user: User) -> dict[str, Any]:
     said = plain(written.run.container.security_context or SecurityContext())
     if user.uid == 0 or said.get("privileged"):
         return said
-    return {**_RESTRICTED, **said}
+    restricted = dict(_RESTRICTED)
+    if {"SYS_ADMIN", "CAP_SYS_ADMIN"} & _names(said, "add"):
+        # It is an escalation; Kubernetes takes no context that says both.
+        del restricted["allowPrivilegeEscalation"]
+    return {**restricted, **said}
 
 
 def profile_of(pod: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> Profile:

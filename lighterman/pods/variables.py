@@ -56,6 +56,7 @@ def main_parts(connections: Sequence[Connection], volumes: Volumes) -> tuple[Par
     for connection in connections:
         own = Parts()
         notes += [f"{connection.name}: {note}" for note in _settings(own, connection)]
+        notes += _unread(connection)
         _add_login(own, connection, volumes)
         for variable in own.env:
             other, its = owners.setdefault(variable["name"], (connection, variable))
@@ -158,12 +159,27 @@ def _add_key_file(parts: Parts, connection: Connection, mount: Mount) -> None:
     parts.set(name, f"{mount.mount_path.rstrip('/')}/{mount.items[0]}")
 
 
+def _unread(connection: Connection) -> list[str]:
+    """What is to be said of a secret whose files no library of main's looks for."""
+    mount = connection.secret
+    known = [alias for aliases, _ in _READ_AS.get(connection.kind, ()) for alias in aliases]
+    if not (known and mount and mount.mount_path and mount.items):
+        return []
+    if any(item.upper() in known for item in mount.items):
+        return []
+    return [
+        f"{connection.name}: no library of main's reads {', '.join(mount.items)} by itself: main finds it in {mount.mount_path}"
+    ]
+
+
 def _add_keys(parts: Parts, connection: Connection, mount: Mount) -> None:
     """The keys as variables. Of a secret whose keys aren't listed, those that the kind has, if they are there."""
     known = _READ_AS.get(connection.kind, ())
     if mount.items is not None:
         for item in mount.items:
-            names = next((names for aliases, names in known if item.upper() in aliases), (item,))
+            # A file of another name is no variable's value: main has it at the mountPath.
+            unknown = () if mount.mount_path else (item,)
+            names = next((names for aliases, names in known if item.upper() in aliases), unknown)
             for name in names:
                 parts.refer(key_reference("secret", mount.name, item, name))
     elif mount.mount_path is None:

@@ -38,7 +38,7 @@ def line(image, environ, s3_bucket, tmp_path):
     docker.chmod(0o755)
 
     def run(command):
-        text = DOCKER_RUN.read_text()
+        text = re.sub(r" \\\n +", " ", DOCKER_RUN.read_text())
         (found,) = re.findall(rf"^docker run .* lighterman {command} .*$", text, re.MULTILINE)
         found = found.replace(" lighterman ", f" {image} ")
         return subprocess.run(

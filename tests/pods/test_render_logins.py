@@ -152,6 +152,16 @@ def test_main_gets_what_azures_libraries_read(render):
         assert reference("az", "AZURE_ACCOUNT_KEY") == found[name]
 
 
+def test_a_document_of_keys_is_no_variable_of_mains(render):
+    """One JSON file with the keys: main has the file, and what no library of its own would find is said."""
+    secret = {"name": "keys", "mountPath": "/etc/k", "items": ["keys.json"]}
+    rendered = render(catalog=[data(secret=secret), RUNS], connections=["data"])
+    main = rendered.containers["main"]
+    assert "keys.json" not in variables(main)
+    assert "/etc/k" in mounts(main)
+    assert any("no library of main's reads keys.json by itself" in note for note in rendered.notes)
+
+
 def test_mains_own_variables_win(render):
     """What the user wrote in the container stands as it was written, once."""
     env = [{"name": "AWS_REGION", "value": "mine"}]

@@ -257,6 +257,12 @@ def test_an_ordinary_sidecar_ends_by_a_done_file(render):
     assert "shareProcessNamespace" not in rendered.pod
 
 
+def test_a_done_file_is_no_reference_to_a_variable(render):
+    """`$(NAME)` in its name means itself: Kubernetes would expand it."""
+    rendered = render("--no-native", "--done-file", "/outputs/$(HOME)")
+    assert "/outputs/$$(HOME)" == rendered.containers["sidecar"]["args"][-1]
+
+
 def test_a_done_file_is_no_business_of_a_job_without_outputs(render):
     """There is no sidecar that would wait for it."""
     rendered = render("--no-native", outputs=ABSENT, main={"command": ABSENT})

@@ -117,6 +117,14 @@ REFUSED = {
         "run.container.securityContext.runAsUser: main's user isn't known",
         "--run-as UID[:GID]",
     ),
+    "a root that is none": (
+        {
+            "main": {"securityContext": {"runAsUser": 0}},
+            "environment": {"securityContext": {"runAsNonRoot": True}},
+        },
+        "run.container.securityContext.runAsUser: main is root, and runAsNonRoot says that it isn't",
+        "take one of them out",
+    ),
     "a uid that is none": (
         {"main": {"securityContext": {"runAsUser": -1}}},
         "run.container.securityContext.runAsUser: -1 is no user's number",
@@ -272,6 +280,70 @@ REFUSED = {
         "and a ConfigMap holds 1048576",
         "name directories",
     ),
+    "a volume over the image's programs": (
+        {"init": [ENTRY | {"path": "/usr/local"}]},
+        "run.init[0].path: a volume at /usr/local would hide /usr/local/bin",
+        "another directory",
+    ),
+    "a volume in /proc": (
+        {"outputs": OUT | {"path": "/proc/x"}},
+        "run.outputs.path: a volume at /proc/x would hide /proc",
+        "another directory",
+    ),
+    "main's volume over our image's programs": (
+        {
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/opt"}]},
+            "init": [ENTRY | {"path": "/opt/data"}],
+        },
+        "in Lighterman's containers it would hide /opt/lighterman",
+        "a path of its own",
+    ),
+    "main's name": (
+        {"main": {"name": "My_Main"}},
+        "run.container.name: 'My_Main' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "a volume's name": (
+        {"volumes": [{"name": "V", "emptyDir": {}}]},
+        "run.volumes[0].name: 'V' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "a namespace's name": (
+        {"top": {"namespace": "a.b"}},
+        "job.yaml: namespace: 'a.b' is no name that Kubernetes takes there",
+        "small letters",
+    ),
+    "no image": ({"main": {"image": ""}}, "run.container.image: empty", "main's image"),
+    "a count below nothing": (
+        {"backoffLimit": -1},
+        "run.backoffLimit: -1 is too small",
+        "from 0 to",
+    ),
+    "more pods than there can be": (
+        {"completions": 2**31},
+        "run.completions: 2147483648 is too great",
+        "from 0 to",
+    ),
+    "a limit of each index without indexes": (
+        {"backoffLimitPerIndex": 1},
+        "run.backoffLimitPerIndex: only an Indexed Job has indexes",
+        "run.completions",
+    ),
+    "a limit of each index of pods that start again": (
+        {
+            "completions": 2,
+            "backoffLimitPerIndex": 1,
+            "environment": {"restartPolicy": "OnFailure"},
+        },
+        "run.backoffLimitPerIndex: goes with run.environment.restartPolicy: Never only",
+        "take one of them out",
+    ),
+    "failed indexes without a limit of each": (
+        {"completions": 2, "maxFailedIndexes": 1},
+        "run.maxFailedIndexes: stands without backoffLimitPerIndex",
+        "run.backoffLimitPerIndex",
+    ),
     "a mount that hides inputs": (
         {
             "volumes": [{"name": "v", "emptyDir": {}}],
@@ -326,6 +398,16 @@ REFUSED = {
     "a cache that isn't mounted": (
         {"lighterman": {"init": {"env": {"LIGHTERMAN_CACHE": "/cache"}}}},
         "run.lighterman.init.env.LIGHTERMAN_CACHE: the job spec and render's own flags say it",
+        "take it out here",
+    ),
+    "a proxy's password": (
+        {"lighterman": {"sidecar": {"env": {"HTTPS_PROXY": "http://me:not-to-be-seen@proxy:1"}}}},
+        "run.lighterman.sidecar.env.HTTPS_PROXY: a login in clear",
+        "put it into a Kubernetes secret",
+    ),
+    "a pod's name that all would share": (
+        {"lighterman": {"sidecar": {"env": {"POD_NAME": "train-0"}}}},
+        "run.lighterman.sidecar.env.POD_NAME: the job spec and render's own flags say it",
         "take it out here",
     ),
     "a variable's name that is none": (
@@ -458,7 +540,12 @@ MISPLACED = {
     "a secret in a claim": (
         CLAIM | {"secret": {"name": "k", "mountPath": "/mnt/k"}},
         {},
-        "the secret k of connection 'data', mounted at /mnt/k, and the volume of connection 'data'",
+        "the volume of connection 'data', mounted at /mnt, and the secret k of connection 'data'",
+    ),
+    "two claims at one place": (
+        CLAIM,
+        {"outputs": OUT | {"connection": "more"}},
+        "the volume of connection 'more', mounted at /mnt, and the volume of connection 'data' at /mnt",
     ),
 }
 
@@ -466,7 +553,8 @@ MISPLACED = {
 @pytest.mark.parametrize(("connection", "members", "said"), MISPLACED.values(), ids=MISPLACED)
 def test_what_a_connection_mounts_lies_apart_from_the_jobs_paths(render, connection, members, said):
     """A secret in the outputs would be sent to the bucket, one where init brings would be hidden: refused by name."""
-    rendered = render(catalog=[connection, CONNECTIONS[1]], **members)
+    more = CLAIM | {"name": "more", "schema": {"volumeClaim": "other", "mountPath": "/mnt"}}
+    rendered = render(catalog=[connection, CONNECTIONS[1], more], **members)
     assert (78, "") == (rendered.code, rendered.text), rendered.log
     assert said in rendered.failure["error"]
     assert "mountPath of its own in the catalog" in rendered.failure["hint"]
@@ -476,6 +564,10 @@ CLEAR = {
     "in env": {"env": {"AWS_SECRET_ACCESS_KEY": "not-to-be-seen"}},
     "in client_kwargs": {"options": {"client_kwargs": {"aws_secret_access_key": "not-to-be-seen"}}},
     "in a proxy": {"options": {"proxy": "http://me:not-to-be-seen@proxy:1"}},
+    "in a proxy's variable": {"env": {"HTTPS_PROXY": "http://me:not-to-be-seen@proxy:1"}},
+    "deep in config_kwargs": {
+        "options": {"config_kwargs": {"proxies": {"https": "http://me:not-to-be-seen@proxy:1"}}}
+    },
 }
 
 
@@ -487,6 +579,33 @@ def test_a_credential_in_clear_never_gets_into_a_manifest(render, members):
     assert "a credential in clear" in rendered.failure["error"]
     assert "secret: {name: …}" in rendered.failure["hint"]
     assert "not-to-be-seen" not in rendered.log
+
+
+UNNAMED = {
+    "a secret's name": ({"secret": {"name": "My_Secret"}}, "'My_Secret' is no name of a secret"),
+    "no name at all": ({"configMap": {"name": ""}}, "'' is no name of a config map"),
+    "a key's name": (
+        {"secret": {"name": "k", "items": ["../key"]}},
+        "'../key' is no key of a secret",
+    ),
+    "a mode": (
+        {"secret": {"name": "k", "mountPath": "/k", "defaultMode": 0o4000}},
+        "the defaultMode of the secret k is no file's mode",
+    ),
+    "a claim's name": (
+        {"kind": "volume_claim", "schema": {"volumeClaim": "C", "mountPath": "/mnt"}},
+        "'C' is no name of a volume claim",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "said"), UNNAMED.values(), ids=UNNAMED)
+def test_what_no_cluster_has_is_refused_by_name(render, members, said):
+    """A name or mode of the catalog that Kubernetes takes nowhere: no pod would start with it."""
+    rendered = render(catalog=[plain("data") | members, CONNECTIONS[1]])
+    assert (78, "") == (rendered.code, rendered.text), rendered.log
+    assert f"connections.json: [0]: {said}" in rendered.failure["error"]
+    assert rendered.failure["hint"]
 
 
 def test_a_signature_in_a_uri_never_gets_into_a_manifest(render):
@@ -507,6 +626,18 @@ def test_a_key_that_no_library_of_mains_would_find_is_refused(render):
     assert "items: [key.json]" in rendered.failure["hint"]
 
 
+def test_two_names_of_one_bucket_are_one_place(render):
+    """Outputs by two connections that lead to the same prefix would go over each other."""
+    catalog = [
+        plain("data") | {"schema": {"bucket": "s3://b/runs"}},
+        plain("runs") | {"schema": {"bucket": "b"}},
+    ]
+    outputs = [OUT | {"to": "runs/{pod}"}, {"connection": "data", "path": "/more", "to": "{pod}"}]
+    rendered = render(catalog=catalog, init=ABSENT, outputs=outputs)
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "two outputs go to the same place" in rendered.failure["error"]
+
+
 USAGE = {
     "main's end of a native sidecar": (("--done-file", "/outputs/.done"), "for --no-native"),
     "a process of a native sidecar": (("--watch-process", "python"), "for --no-native"),
@@ -516,7 +647,15 @@ USAGE = {
     ),
     "a done-file that is hidden": (
         ("--no-native", "--done-file", "/tmp/done"),
-        "where the sidecar can't see it",
+        "no file that the sidecar could see",
+    ),
+    "a done-file that only seems to be seen": (
+        ("--no-native", "--done-file", "/outputs/../done"),
+        "no file that the sidecar could see",
+    ),
+    "a done-file that is the outputs": (
+        ("--no-native", "--done-file", "/outputs/"),
+        "no file that the sidecar could see",
     ),
     "a process's number": (("--no-native", "--watch-process", "7"), "nobody knows main's number"),
     "another user than the spec's": (("--run-as", "7"), "are two users"),
@@ -548,6 +687,15 @@ def test_mains_process_must_have_a_name(render):
         in (rendered.failure["error"])
     )
     assert "--done-file PATH" in rendered.failure["hint"]
+
+
+@pytest.mark.parametrize("command", ["-x", "/opt/7", "$(PYTHON)", "a\tb"])
+def test_a_command_that_names_no_process_is_refused(render, command):
+    """What the kubelet fills in, a number, or no name at all: the sidecar would wait for another, or for ever."""
+    rendered = render("--no-native", main={"command": [command]})
+    assert (78, "") == (rendered.code, rendered.text)
+    assert "is no name that main's process goes by" in rendered.failure["error"]
+    assert "--watch-process NAME" in rendered.failure["hint"]
 
 
 def test_an_ordinary_sidecar_doesnt_watch_a_nodes_processes(render):

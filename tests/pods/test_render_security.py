@@ -137,6 +137,13 @@ def test_a_note_of_several_lines_stays_a_comment(render):
     assert ["ConfigMap", "Job"] == [one["kind"] for one in rendered.documents]
 
 
+def test_a_main_that_escalates_isnt_told_not_to(render):
+    """Kubernetes takes no context that adds SYS_ADMIN and allows no escalation."""
+    main = {"securityContext": {"runAsUser": 1, "capabilities": {"add": ["CAP_SYS_ADMIN"]}}}
+    context = render(main=main).containers["main"]["securityContext"]
+    assert "allowPrivilegeEscalation" not in context
+
+
 def test_a_root_main_keeps_what_root_needs(render):
     """Nothing is dropped from a main that runs as root: its image expects it."""
     rendered = render(main={"securityContext": {"runAsUser": 0}})

@@ -42,9 +42,12 @@ def test_empty_dirs_are_limited_as_is_said(render):
             {"name": "work", "emptyDir": {"sizeLimit": "1Ti"}},
             {"name": "work", "mountPath": "/data"},
         ),
-        ({"name": "work", "hostPath": {"path": "/srv"}}, {"name": "work", "mountPath": "/"}),
+        (
+            {"name": "work", "hostPath": {"path": "/srv"}},
+            {"name": "work", "mountPath": "/data"},
+        ),
     ],
-    ids=["a claim", "read-only for main", "a part of it", "an emptyDir with a limit", "above it"],
+    ids=["a claim", "read-only for main", "a part of it", "an emptyDir with a limit", "a hostPath"],
 )
 def test_a_path_lies_on_the_volume_that_main_mounts_there(render, volume, mount):
     """The user's own volume, and the same part of it; writable for init, whatever main may."""
@@ -54,6 +57,15 @@ def test_a_path_lies_on_the_volume_that_main_mounts_there(render, volume, mount)
     assert {name: value for name, value in mount.items() if name != "readOnly"} == found
     assert mount in rendered.containers["main"]["volumeMounts"]
     assert volume in rendered.pod["volumes"]
+
+
+def test_a_path_lies_on_the_volume_that_main_mounts_above_it(render):
+    """The same volume at the same place, in which the path is a directory."""
+    mount = {"name": "work", "mountPath": "/mnt"}
+    rendered = render(
+        volumes=[CLAIM], main={"volumeMounts": [mount]}, init=[ENTRY | {"path": "/mnt/data"}]
+    )
+    assert mount in rendered.containers["init"]["volumeMounts"]
 
 
 def test_paths_in_one_another_share_a_volume(render):

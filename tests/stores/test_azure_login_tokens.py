@@ -24,6 +24,7 @@ from lighterman.errors import (
     ConfigurationError,
     CredentialsError,
     LightermanError,
+    NoCredentialsError,
     SlowDownError,
     TransientError,
 )
@@ -359,7 +360,7 @@ def test_a_federated_token_that_is_not_there_is_said(access, entra, tmp_path, co
 @pytest.mark.parametrize(
     ("reply", "kind", "hint"),
     [
-        (Answer(400, {"error": "invalid_request", "error_description": "Identity not found"}), CredentialsError, "managed identity"),
+        (Answer(400, {"error": "invalid_request", "error_description": "Identity not found"}), NoCredentialsError, "managed identity"),
         (Answer(404, {"error": "not_found"}), TransientError, ""),
         (Answer(410, {"error": "gone"}), TransientError, ""),
         (Answer(429, {"error": "slow"}), SlowDownError, ""),

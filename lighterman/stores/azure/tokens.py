@@ -179,7 +179,10 @@ class Tokens:
                 hint="check AZURE_AUTHORITY_HOST, and a proxy on the way",
                 connection=place.connection,
             )
-        return CredentialsError(
+        # The machine's own word that there is no identity, which nobody asked for by its name.
+        is_nobodys = not (is_remote or self._login.client_id)
+        kind = NoCredentialsError if is_nobodys else CredentialsError
+        return kind(
             f"the login from {place.login} was refused by {place.endpoint} ({said})",
             hint=place.with_mounts(self._hint(exchange.code)),
             connection=place.connection,
