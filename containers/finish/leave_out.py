@@ -112,16 +112,14 @@ def _write(file: Path, document: Any) -> None:
 
 
 def _without_prose(value: Any) -> Any:
-    """A description of a service without the texts that only its documentation is made of."""
+    """A description of a service with its documentation empty. It stays where it was: some of it is asked for."""
     if isinstance(value, list):
         return [_without_prose(each) for each in value]
     if isinstance(value, dict):
         # A member may be called so too; then what is there is no text.
-        # Botocore asks for the texts of a client's own parameters when it makes a request.
         return {
-            name: each if name == "clientContextParams" else _without_prose(each)
+            name: "" if name == "documentation" and isinstance(each, str) else _without_prose(each)
             for name, each in value.items()
-            if not (name == "documentation" and isinstance(each, str))
         }
     return value
 

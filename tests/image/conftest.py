@@ -1,15 +1,14 @@
-"""The image, built once, and pods of it over moto's server on the host."""
+"""The images of the Dockerfile, each built once, and pods of them over moto's server on the host."""
 
 import os
 import secrets
-import subprocess
 
 import jobs
 import pytest
 from kubelet import PlayedPod
-from pods import CONTAINERS, Pod, podman
+from pods import Pod, built, run_python
 
-IMAGE = os.environ.get("LIGHTERMAN_TEST_IMAGE_TAG", "localhost/lighterman:test")
+IMAGE = os.environ.get("LIGHTERMAN_TEST_IMAGE", "localhost/lighterman:test")
 DISTROLESS_UID = 65532
 OPENSHIFT_UID = 1000640000
 """From the range that a namespace gets there: no passwd entry knows it."""
@@ -22,22 +21,21 @@ def image():
 
 
 @pytest.fixture(scope="session")
-def shell_less_image():
-    """The same on a base that has no shell."""
+def shell_less_image(image):
+    """The same on the base without a shell."""
     return built(f"{IMAGE}-shell-less", "--target", "shell-less")
 
 
-def built(tag, *options):
-    build = subprocess.run(
-        [CONTAINERS / "build-image", tag, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert build.returncode == 0, build.stdout[-5000:]
-    return tag
+@pytest.fixture(scope="session")
+def s3_image(image):
+    """The one that was built for S3 alone."""
+    return built(f"{IMAGE}-s3", "--target", "slim", "--build-arg", "CLOUDS=s3")
+
+
+@pytest.fixture(scope="session", params=["image", "shell_less_image"])
+def target(request):
+    """Each target of the Dockerfile in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(params=[DISTROLESS_UID, OPENSHIFT_UID])
@@ -52,14 +50,7 @@ def pod(request, image, s3_bucket, tmp_path):
 @pytest.fixture
 def in_image(image):
     """Runs Python code in a container of the image, which is removed at its end."""
-
-    def run(code, *options):
-        return podman(
-            *("run", "--rm", "--network", "none", *options, "--entrypoint", "python"),
-            *(image, "-c", code),
-        )
-
-    return run
+    return lambda code, *options: run_python(image, code, *options)
 
 
 @pytest.fixture

@@ -30,6 +30,28 @@ def podman(*arguments, check=True):
     return done.stdout
 
 
+def built(tag, *options):
+    """Build the Dockerfile as ``tag``; gives the tag."""
+    build = subprocess.run(
+        [CONTAINERS / "build-image", tag, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert build.returncode == 0, build.stdout[-5000:]
+    return tag
+
+
+def run_python(image, code, *options):
+    """What Python code prints in a container of the image, which is removed at its end."""
+    return podman(
+        *("run", "--rm", "--network", "none", *options, "--entrypoint", "python"),
+        *(image, "-c", code),
+    )
+
+
 class Pod:
     """
     A directory that plays a pod's volumes and mounts, and the containers that share it: the catalog
