@@ -1,6 +1,6 @@
 """``python -m lighterman``, the entry of images without a shell."""
 
-from lighterman.cli import main
+from lighterman.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lighterman import __version__
@@ -154,6 +155,17 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _say(name, failure)
     _report(name, arguments, tally, clock.monotonic() - begun, code, failure)
     return int(code)
+
+
+def program() -> int:
+    """
+    ``main`` as the whole of a process. What it ends with is decided when this returns: a signal that comes while
+    the interpreter is taken down, whose handlers are gone by then, doesn't make a failure of it.
+    """
+    code = main()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 def _as_ours(argv: Sequence[str]) -> Sequence[str]:
@@ -365,8 +377,14 @@ def _settings(name: str, arguments: Namespace) -> TransferSettings:
 
 def _stopped_by_signals() -> threading.Event:
     stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        # An event's lock isn't for one thread twice: the next signal finds it set, and leaves it alone.
+        if not stop.is_set():
+            stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, note)
     return stop
 
 

@@ -1,6 +1,7 @@
 """A second SIGTERM means now, whatever is under way; without one, the deadline does."""
 
 import signal
+import subprocess
 import time
 
 import pytest
@@ -57,3 +58,25 @@ def test_it_never_hangs(stalled, where, matches, fault, how):
         running.signal(signal.SIGTERM)
     ended = running.finish(seconds=60)
     assert (ended.code, ended.report["error"]["kind"]) == (75, "deadline")
+
+
+def has_ended(process, seconds):
+    """Within so much time."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def test_signals_at_the_very_end_make_no_failure_of_it(outputs):
+    """Everything is in the bucket: however many more come until the process is gone, it ends with 0."""
+    running = outputs.sidecar("--native", "--grace", "30")
+    outputs.write("a")
+    running.signal(signal.SIGTERM)
+    running.wait_for_event("sidecar.drained")
+    while not has_ended(running.process, 0.002):
+        running.signal(signal.SIGTERM)
+    ended = running.finish()
+    assert ended.code == 0, ended.stderr[-3000:]
+    assert ended.report["status"] == "done"

@@ -61,6 +61,26 @@ def test_any_uid_will_do_and_no_container_writes_into_its_image(play, job, s3_bu
     assert s3_bucket.get("out/joined.txt") == b"onetwo"
 
 
+def test_main_logs_in_with_what_a_connection_gives_it(play, job, s3_bucket):
+    """``run.connections``: AWS's own library in main finds keys, region and endpoint in its environment."""
+    s3_bucket.put("other/a.txt", b"one")
+    program = f"""
+import botocore.session
+client = botocore.session.get_session().create_client("s3")
+body = client.get_object(Bucket="{s3_bucket.name}", Key="other/a.txt")["Body"].read()
+open("/outputs/read.txt", "wb").write(body)
+"""
+    documents = job(
+        "",
+        init=[],
+        run={"connections": ["bucket"]},
+        container={"command": ["python", "-c", program]},
+    ).documents()
+    pod = play(documents)
+    assert pod.finish() == "Succeeded", pod.account()
+    assert s3_bucket.get("out/read.txt") == b"one"
+
+
 def test_the_outputs_of_a_job_that_fails_are_in_the_bucket_too(play, job, s3_bucket, inputs):
     """The pod has failed by main's exit code, after the sidecar has sent what there was."""
     pod = play(job(f"{WORK}; exit 3").documents())

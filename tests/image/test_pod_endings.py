@@ -48,7 +48,7 @@ def test_a_main_that_uses_up_the_grace_leaves_the_sidecar_two_seconds(play, job,
         ).documents()
     )
     up(pod, s3_bucket)
-    pod.delete()
+    assert pod.delete() == "Succeeded", "Kubernetes doesn't look at a sidecar's exit code"
     assert "told sidecar 2" in pod.order("told")
     assert pod.code("sidecar") == 75, pod.account()
     report = json.loads(pod.message("sidecar"))

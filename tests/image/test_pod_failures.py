@@ -1,5 +1,6 @@
 """What goes wrong in pods: logins, kills, limits."""
 
+import hashlib
 import json
 import urllib.request
 from collections import Counter
@@ -96,7 +97,36 @@ def test_a_sidecar_that_is_killed_in_a_large_upload_sends_the_missing_parts(
     assert pod.finish() == "Succeeded", pod.account()
     parts = [one for one in proxy.seen(is_output) if "partNumber" in one.query]
     assert 8 <= len(parts) <= 8 + 4
-    import hashlib
-
     digest = hashlib.sha256(s3_bucket.get("out/l.bin")).hexdigest()
     assert s3_bucket.get("out/sum").decode().split()[0] == digest
+
+
+def test_a_sidecar_that_is_killed_again_and_again_loses_nothing(play, job, s3_bucket):
+    """While main writes, renames and deletes; each start goes on from the same journal."""
+    script = """
+    for n in $(seq 300); do
+        echo $n > /outputs/new.tmp && mv /outputs/new.tmp /outputs/$n.txt
+        [ $((n % 3)) != 0 ] || mv /outputs/$n.txt /outputs/moved-$n.txt
+        sleep 0.02
+    done
+    while [ ! -e /outputs/go.tmp ]; do sleep 0.1; done; rm /outputs/go.tmp
+    """
+    pod = play(job(script, init=[]).documents())
+    pod.wait_for("started", "main")
+    for kill in range(1, 4):
+        pod.wait_for("passed", "sidecar", kill)
+        pod.kill("sidecar")
+        pod.wait_for("ended", "sidecar", kill)
+    (pod.volumes.source("outputs") / "go.tmp").touch()
+    assert pod.finish() == "Succeeded", pod.account()
+    wanted = {
+        f"out/moved-{n}.txt" if n % 3 == 0 else f"out/{n}.txt": f"{n}\n".encode()
+        for n in range(1, 301)
+    }
+    found = {key: s3_bucket.get(key) for key in s3_bucket.keys("out/")}
+    assert {key: found.get(key) for key in wanted} == wanted
+    # Nothing is deleted: a file may have been sent before it was renamed.
+    left = {key: body for key, body in found.items() if key not in wanted}
+    assert left == {
+        f"out/{n}.txt": f"{n}\n".encode() for n in range(3, 301, 3) if f"out/{n}.txt" in left
+    }
