@@ -22,7 +22,9 @@ COPY lighterman lighterman
 COPY initializer initializer
 COPY sidecar sidecar
 RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheel . \
-    && pip --python /opt/lighterman/bin/python install --quiet --no-index --no-compile --no-deps /wheel/*.whl
+    && pip --python /opt/lighterman/bin/python install --quiet --no-index --no-compile --no-deps /wheel/*.whl \
+    # What Polyaxon's compiler calls it; a script of the package would replace Polyaxon's own.
+    && ln -s lighterman /opt/lighterman/bin/polyaxon
 COPY containers/finish containers/finish
 # Which clouds it can speak with: some of s3,gcs,azure.
 ARG CLOUDS=s3,gcs,azure
