@@ -47,9 +47,9 @@ test-ceph: .venv/dev ## over a Ceph RGW (Debian: ceph-mon ceph-osd radosgw ceph-
 	@containers/need ceph-mon ceph-osd radosgw ceph
 	$(PYTEST) -m ceph
 
-test-image: .venv/dev ## the image, as containers (root; Debian: podman buildah runc catatonit netavark aardvark-dns mmdebstrap)
+test-image: .venv/dev ## the image as containers, rendered jobs as pods (root; Debian: podman buildah runc catatonit netavark aardvark-dns mmdebstrap)
 	@containers/need podman buildah runc catatonit mmdebstrap
-	$(PYTEST) -m image
+	$(PYTEST) -m image -n 2 --dist loadfile
 
 test-browser: .venv/dev ## the status page in a headless Chromium (Debian: chromium chromium-driver)
 	@containers/need chromium chromedriver

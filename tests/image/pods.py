@@ -1,5 +1,6 @@
 """Containers of the built image, each with a name of its own by which it is removed."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -31,15 +32,18 @@ def podman(*arguments, check=True):
 
 
 def built(tag, *options):
-    """Build the Dockerfile as ``tag``; gives the tag."""
-    build = subprocess.run(
-        [CONTAINERS / "build-image", tag, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    """Build the Dockerfile as ``tag``; gives the tag. Of several workers one builds, the others find it built."""
+    script = CONTAINERS / "build-image"
+    with script.open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        build = subprocess.run(
+            [script, tag, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
     assert build.returncode == 0, build.stdout[-5000:]
     return tag
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from jobs import WRITES
+from jobs import GRACE_SECONDS, WRITES
 from servers.faults import Stall
 from waiting import eventually
 
@@ -81,7 +81,7 @@ def test_a_pod_that_is_deleted_while_init_works_ends_at_once(play, job, s3_bucke
     proxy.wait_for(lambda request: request.path.endswith("/in/b.txt"))
     assert pod.delete() == "Failed"
     at = {(one.what, one.container): one.seconds for one in pod.happenings}
-    assert at["ended", "init"] - at["told", "init"] < 10
+    assert at["ended", "init"] - at["told", "init"] < GRACE_SECONDS / 2
     assert "main" not in pod.codes()
     data = pod.volumes.source("data")
     assert {path.name for path in data.rglob("*.txt")} <= {"a.txt"}
