@@ -195,7 +195,7 @@ def catalog_of(document):
 
 
 POD = {"containers": [{"name": "main", "image": "main"}]}
-CONTAINER_FIELDS = {"ports", "livenessProbe", "readinessProbe", "lifecycle", "env"}
+CONTAINER_FIELDS = {"ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "env"}
 POD_FIELDS = {"volumes"}
 ROLE_FIELDS = {"title", "description", "stage", "includedPermissions"}
 """https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles#Role"""
