@@ -52,6 +52,7 @@ class Cost(NamedTuple):
     """One run."""
 
     seconds: float
+    cpu_seconds: float
     peak_mib: float
 
 
@@ -69,18 +70,20 @@ def main() -> None:
     print(
         f"{here.cores} cores, {here.processor}, load {here.load_before} before it; {turns} turns\n"
     )
-    print("| image | base | own layers | total | one file of 1 KiB | peak memory |")
-    print("|---|---|---|---|---|---|")
+    print("| image | base | own layers | total | one file of 1 KiB | of it CPU | peak memory |")
+    print("|---|---|---|---|---|---|---|")
     for contender in contenders:
         sizes = compressed_layers(contender.tag)
         base, layers = sum(sizes[: contender.base]), sum(sizes[contender.base :])
         cost = median(ran[contender.name])
         print(
             f"| {contender.name} | {base / MB:.1f} MB | {layers / MB:.2f} MB | {(base + layers) / MB:.1f} MB "
-            f"| {cost.seconds:.2f} s | {cost.peak_mib:.0f} MiB |"
+            f"| {cost.seconds:.2f} s | {cost.cpu_seconds:.2f} s | {cost.peak_mib:.0f} MiB |"
         )
     cost = median(ready)
-    print(f"\n`lighterman ready`: {cost.seconds * 1000:.0f} ms, {cost.peak_mib:.0f} MiB")
+    print(
+        f"\n`lighterman ready`: {cost.seconds:.2f} s, {cost.cpu_seconds:.2f} s CPU, {cost.peak_mib:.0f} MiB"
+    )
 
 
 def own() -> Iterator[Contender]:
@@ -220,10 +223,10 @@ def started(name: str, image: str, environ: dict[str, str], entry: str, *argumen
 def cost_of(name: str, command: Sequence[str]) -> Cost:
     """What a program takes that is run in a container, looked at from inside it."""
     launch = ("python3.13", "-I", "-S", "/launch.py", f"{MEMORY}/said")
-    code, wall, _, peak_kib = podman("exec", name, *launch, *command).split()
+    code, wall, cpu, peak_kib = podman("exec", name, *launch, *command).split()
     if code != "0":
         raise SystemExit(f"{' '.join(command)} ended with {code}")
-    return Cost(float(wall), int(peak_kib) / 1024)
+    return Cost(float(wall), float(cpu), int(peak_kib) / 1024)
 
 
 def median(costs: Sequence[Cost]) -> Cost:
