@@ -29,7 +29,7 @@ def test_two_builds_give_the_same_image(image):
         podman("rmi", again)
     assert first["RootFS"] == second["RootFS"]
     assert first["Config"] == second["Config"]
-    assert first["HealthCheck"] == second["HealthCheck"]
+    assert first["Healthcheck"] == second["Healthcheck"]
 
 
 def test_the_lock_has_wheels_for_arm64(tmp_path):
