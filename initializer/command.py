@@ -143,6 +143,7 @@ def declared_entries(arguments: Namespace, environ: Mapping[str, str]) -> list[E
     if arguments.spec:
         from lighterman.jobspec import load_job_spec
 
+        _refuse_beside_spec(arguments)
         return entries_of(load_job_spec(arguments.spec), arguments, environ)
     return [_of_flags(arguments, environ)]
 
@@ -195,13 +196,16 @@ def _of_flags(arguments: Namespace, environ: Mapping[str, str]) -> Entry:
     )
 
 
-def entries_of(spec: "JobSpec", arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
-    """What a job spec declares that was read from ``arguments.spec``. ``ConfigurationError`` without an init block."""
+def _refuse_beside_spec(arguments: Namespace) -> None:
     _refuse(
         arguments,
         "--spec",
         ("dir", "file", "to", "include", "exclude", "unpack", "shard", "resume-outputs"),
     )
+
+
+def entries_of(spec: "JobSpec", arguments: Namespace, environ: Mapping[str, str]) -> list[Entry]:
+    """What a job spec declares that was read from ``arguments.spec``. ``ConfigurationError`` without an init block."""
     outputs = {
         (one.connection, _absolute(one.path, error=ConfigurationError)) for one in spec.outputs
     }

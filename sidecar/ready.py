@@ -8,16 +8,25 @@ from typing import Final
 
 from lighterman.command import Context
 from lighterman.errors import ExitCode, TransientError, UsageError
-from lighterman.flags import Flags, variable_of
+from lighterman.flags import Flags, seconds, variable_of
 from sidecar import ready_mark, where
 
 WATCHING: Final = ("sidecar", "run")
 """The commands that watch. Any other is well as long as it runs."""
+LOOK_SECONDS: Final = 0.1
+"""How often it is looked for while it is waited for."""
 
 
 def configure(flags: Flags) -> None:
-    """Add ready's flags, which are the sidecar's that say where its state is."""
+    """Add ready's flags: the sidecar's that say where its state is, and how long it may take."""
     where.add_flags(flags)
+    flags.add(
+        "--wait",
+        convert=seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for it, as a postStart hook does before the next container starts",
+    )
 
 
 def run(arguments: Namespace, context: Context) -> int:
@@ -32,8 +41,10 @@ def run(arguments: Namespace, context: Context) -> int:
             hint="--path, --state or --spec as the sidecar has it; without them, this container's first "
             "process has to be lighterman",
         )
-    for state in states:
-        if lack := _lack_of(state):
+    deadline = context.clock.monotonic() + arguments.wait
+    while lack := next(filter(None, map(_lack_of, states)), ""):
+        left_seconds = deadline - context.clock.monotonic()
+        if left_seconds <= 0 or context.clock.wait(min(LOOK_SECONDS, left_seconds), context.stop):
             raise TransientError(lack, hint="it may be starting: ask again, and look at its log")
     return ExitCode.DONE
 

@@ -13,11 +13,19 @@ from typing import Final
 from lighterman.clock import Clock
 from lighterman.errors import ConfigurationError, UsageError
 from lighterman.log import get_logger
+from sidecar.first_process import started
 from sidecar.loop import Loop
 from sidecar.processes import Process, process_of
 
-LOOK_SECONDS: Final = 1.0
-"""How often a name is looked for until it is seen: no event tells of a process that begins."""
+LOOK_SECONDS: Final = 0.1
+"""
+How often a name is looked for until it is seen: no event tells of a process that begins, and a main that
+fails at once may live for less than a second.
+"""
+HOOKS: Final = ("ready", "mark-stop")
+"""Commands of this program that run beside the sidecar, in an interpreter that may go by main's name."""
+ALIVE_SECONDS: Final = 1.0
+"""How often a process is looked at whose end the kernel doesn't tell."""
 LOOK_SHARE: Final = 100
 """A look over all processes takes a hundredth of the time at most, however many a node has."""
 UNSEEN_SECONDS: Final = 60.0
@@ -106,7 +114,7 @@ class WatchedProcess:
             now = self._clock.monotonic()
             if self.look_at is not None and now < self.look_at:
                 return False
-            self.look_at = now + LOOK_SECONDS
+            self.look_at = now + ALIVE_SECONDS
             return not _is_alive(self._process)
         if not self._is_listened_to:
             loop.listen(self._descriptor)
@@ -197,5 +205,6 @@ def _processes_named(name: str) -> Iterator[Process]:
             line = Path(f"/proc/{entry}/cmdline").read_bytes()
         except OSError:  # ended meanwhile, or hidden from this uid
             continue
-        if is_named(name, comm, [os.fsdecode(part) for part in line.split(b"\0")[:2]]):
+        arguments = [os.fsdecode(part) for part in line.split(b"\0")]
+        if is_named(name, comm, arguments[:2]) and not started(arguments, HOOKS):
             yield before

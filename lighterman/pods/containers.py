@@ -28,6 +28,8 @@ RESOURCES: Final[Mapping[str, Any]] = {
     "limits": {"memory": "256Mi"},
 }
 """Half of the limit is the budget of all buffers; the tests run both jobs within 128Mi."""
+WAIT_SECONDS: Final = 300
+"""How long main waits for an ordinary sidecar, as for a native one."""
 PROBE: Final[Mapping[str, Any]] = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 300}
 """
 Five minutes to open the journal and set the watches (a million files: some seconds). A sidecar that misses its
@@ -105,7 +107,10 @@ def containers_of(setting: Setting) -> Containers:
     if written.spec.outputs:
         container, said = _sidecar(setting)
         notes += said
-        (first if setting.end.is_native else containers).append(container)
+        if setting.end.is_native:
+            first.append(container)
+        else:  # the kubelet starts them in their order, and waits for a postStart before the next
+            containers.insert(0, container)
     return Containers(first, containers, list(dict.fromkeys(notes)))
 
 
@@ -203,6 +208,9 @@ def _sidecar(setting: Setting) -> tuple[dict[str, Any], list[str]]:
             "startupProbe": {**ready, **PROBE},
             "lifecycle": {"preStop": mark},
         }
+    elif end.process:  # a main that fails at once has been seen
+        wait = ["lighterman", "ready", *where, "--wait", str(WAIT_SECONDS)]
+        container["lifecycle"] = {"postStart": {"exec": {"command": wait}}}
     return container, notes
 
 

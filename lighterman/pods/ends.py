@@ -84,6 +84,12 @@ def _process(written: Written, said: str | int | None) -> str:
             "the sidecar would look for main among all processes of the node",
             "take it out, or give --done-file",
         )
+    if written.environment.restart_policy == "OnFailure":
+        written.fail(
+            written.place("environment", "restartPolicy"),
+            "main would be started again after the end of its process, and without the sidecar",
+            "write Never, or give --done-file, which main writes when it has done all of it",
+        )
     command = written.run.container.command
     process = said or (command[0].rpartition("/")[2] if command else None)
     if not process:

@@ -21,6 +21,7 @@ PERMANENT: Final = tuple(
 )
 """Codes of which another pod would end with the same. Not 73: another node may have the space."""
 NAME_LABEL: Final = "app.kubernetes.io/name"
+DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 _POD_FIELDS: Final = ("labels", "annotations", "securityContext", "imagePullSecrets")
 """Of the environment, those that aren't fields of the pod's spec as they stand."""
 
@@ -31,11 +32,16 @@ def job_of(setting: Setting, pod: dict[str, Any], *, failure_policy: bool) -> di
     for what is said twice, and for a policy that can't be.
     """
     written, run = setting.written, setting.written.run
+    not_native = bool(written.spec.outputs) and not setting.end.is_native
     environment = written.environment
     template: dict[str, Any] = {
         "metadata": {
             "labels": {NAME_LABEL: written.name, **(environment.labels or {})},
-            "annotations": dict(environment.annotations or {}),
+            "annotations": {
+                # Else kubectl takes the first one, which an ordinary sidecar is.
+                **({DEFAULT_CONTAINER: written.run.container.name} if not_native else {}),
+                **(environment.annotations or {}),
+            },
         },
         "spec": pod,
     }

@@ -45,6 +45,15 @@ def test_it_never_asks_for_the_store(s3_bucket, program_over, tmp_path):
     running.kill()
 
 
+def test_it_can_be_waited_for(outputs):
+    """`--wait`: as soon as it is ready, and no longer than is said."""
+    waiting = outputs.program.start("ready", "--path", outputs.path, "--wait", "60")
+    running = outputs.sidecar()
+    assert waiting.finish().code == 0
+    running.kill()
+    assert ready(outputs, "--wait", "0.2").code == 75
+
+
 def test_a_killed_sidecar_is_not_ready_and_neither_is_its_successor_by_its_mark(outputs):
     """What it left is there, and isn't believed, whoever holds the journal now."""
     running = outputs.sidecar()

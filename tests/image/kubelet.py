@@ -264,6 +264,19 @@ class PlayedPod:
         self._in_background(lambda: self._watch(instance))
         if probe is not None:
             self._in_background(lambda: self._probe(instance, probe))
+        if spec.lifecycle is not None and spec.lifecycle.post_start is not None:
+            self._post_start(instance, spec.lifecycle.post_start.exec.command)
+
+    def _post_start(self, instance: Instance, command: list[str]) -> None:
+        """
+        ``startContainer`` of kuberuntime runs it before it starts the next container, and stops the container
+        whose hook fails.
+        """
+        code, _ = containers.execute(instance.name, command, DEADLINE_SECONDS)
+        with self._changed:
+            self._note("hooked", instance.container, code)
+        if code != 0:
+            self._stop(instance, self.spec.termination_grace_period_seconds, ())
 
     def _watch(self, instance: Instance) -> None:
         code = containers.wait(instance.name)
@@ -339,10 +352,11 @@ class PlayedPod:
         """
         left = grace_seconds
         hook = self._spec(instance.container).lifecycle
-        if hook is not None and left > 0:
+        if hook is not None and hook.pre_stop is not None and left > 0:
+            command = hook.pre_stop.exec.command
             left = rules.grace_left(
                 left,
-                self._timed(lambda: self._pre_stop(instance, hook.pre_stop.exec.command, left)),
+                self._timed(lambda: self._pre_stop(instance, command, left)),
             )
         if left > 0:
             deadline = time.monotonic() + left

@@ -99,7 +99,8 @@ class Handler(Document):
 
 
 class Lifecycle(Document):
-    pre_stop: Handler
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
 
 
 class Probe(Document):

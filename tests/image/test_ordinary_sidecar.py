@@ -45,3 +45,12 @@ def test_a_checkpoint_that_main_saves_after_both_were_told_is_in_the_bucket(
     at = {(one.what, one.container): one.seconds for one in pod.happenings}
     assert at["told", "sidecar"] < at["ended", "main"]
     assert s3_bucket.get("out/checkpoint.txt") == b"saved\n"
+
+
+def test_a_main_that_fails_at_once_ends_the_pod(play, job, s3_bucket):
+    """It starts once the sidecar looks for it, so that a process of a moment is seen; what it wrote is in the bucket."""
+    script = "echo why > /outputs/why.txt; sleep 0.3; exit 3"
+    pod = play(job(script, init=[], flags=("--no-native",)).documents())
+    assert pod.finish() == "Failed", pod.account()
+    assert pod.codes() == {"check": 0, "sidecar": 0, "main": 3}
+    assert s3_bucket.get("out/why.txt") == b"why\n"

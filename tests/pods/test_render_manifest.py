@@ -240,11 +240,16 @@ def test_a_failure_policy_ends_the_job_for_what_every_pod_would_fail_with(render
 def test_an_ordinary_sidecar_ends_with_mains_process(render):
     """`--no-native`: an ordinary container that watches main's process in a shared namespace."""
     rendered = render("--no-native", "--failure-policy")
-    sidecar = rendered.pod["containers"][1]
-    assert ["main", "sidecar"] == [one["name"] for one in rendered.pod["containers"]]
+    sidecar = rendered.pod["containers"][0]
+    assert ["sidecar", "main"] == [one["name"] for one in rendered.pod["containers"]]
     assert ["--watch-process", "python"] == sidecar["args"][-2:]
     assert rendered.pod["shareProcessNamespace"] is True
-    assert {"restartPolicy", "startupProbe", "lifecycle"}.isdisjoint(sidecar)
+    assert {"restartPolicy", "startupProbe"}.isdisjoint(sidecar)
+    hook = sidecar["lifecycle"]["postStart"]["exec"]["command"]
+    assert (["lighterman", "ready"], ["--wait", "300"]) == (hook[:2], hook[-2:])
+    assert {"kubectl.kubernetes.io/default-container": "main"} == (
+        rendered.job["spec"]["template"]["metadata"]["annotations"]
+    )
     assert "LIGHTERMAN_NATIVE" not in variables(sidecar)
     rules = rendered.job["spec"]["podFailurePolicy"]["rules"]
     assert "sidecar" == rules[-1]["onExitCodes"]["containerName"]
@@ -254,6 +259,7 @@ def test_an_ordinary_sidecar_ends_by_a_done_file(render):
     """Or by a file that main writes on a volume of the outputs; then nothing is shared."""
     rendered = render("--no-native", "--done-file", "/outputs/.done")
     assert ["--done-file", "/outputs/.done"] == rendered.containers["sidecar"]["args"][-2:]
+    assert "lifecycle" not in rendered.containers["sidecar"]
     assert "shareProcessNamespace" not in rendered.pod
 
 

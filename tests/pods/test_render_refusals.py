@@ -708,6 +708,18 @@ def test_an_ordinary_sidecar_doesnt_watch_a_nodes_processes(render):
     )
 
 
+def test_a_main_that_is_started_again_outlives_its_process(render):
+    """An ordinary sidecar would end with the first one: it is refused, unless main itself says when it is done."""
+    environment = {"restartPolicy": "OnFailure"}
+    rendered = render("--no-native", environment=environment)
+    assert (78, "") == (rendered.code, rendered.text)
+    assert (
+        "run.environment.restartPolicy: main would be started again" in (rendered.failure["error"])
+    )
+    assert "--done-file" in rendered.failure["hint"]
+    assert 0 == render("--no-native", "--done-file", "/outputs/.d", environment=environment).code
+
+
 def test_a_failure_policy_needs_pods_that_are_replaced(render):
     """Kubernetes takes one with `restartPolicy: Never` only."""
     rendered = render("--failure-policy", environment={"restartPolicy": "OnFailure"})

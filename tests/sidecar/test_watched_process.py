@@ -188,13 +188,13 @@ def test_a_number_that_another_process_has_by_then_is_an_end(start, clock, loop,
     main, _ = start()
     process = WatchedProcess(main.pid, clock)
     assert not process.has_ended(loop)
-    clock.now += watched_process.LOOK_SECONDS
+    clock.now += watched_process.ALIVE_SECONDS
     assert not process.has_ended(loop)
     monkeypatch.setattr(
         watched_process, "process_of", lambda pid: Process(pid, 1, 1, is_dead=False)
     )
     assert not process.has_ended(loop), "it isn't looked at before its time"
-    clock.now += watched_process.LOOK_SECONDS
+    clock.now += watched_process.ALIVE_SECONDS
     assert process.has_ended(loop)
 
 
@@ -226,6 +226,21 @@ def test_ones_own_number_is_a_usage_error(clock):
     """It would wait for itself."""
     with pytest.raises(UsageError, match="itself"):
         WatchedProcess(os.getpid(), clock)
+
+
+@pytest.mark.parametrize("command", ["ready", "mark-stop", "nothing-of-ours"])
+def test_a_hook_of_this_program_is_never_main(clock, command):
+    """Its interpreter may go by main's name, in a process namespace that they share."""
+    name = f"m{uuid.uuid4().hex[:12]}"
+    wait = "import sys; print(flush=True); sys.stdin.read()"
+    line = [name, "-c", wait, "-m", "lighterman", command, "--spec", "job.yaml"]
+    with subprocess.Popen(
+        line, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as hook:
+        hook.stdout.readline()
+        is_seen = WatchedProcess(name, clock).look_at is None
+        hook.stdin.close()
+    assert is_seen is (command == "nothing-of-ours")
 
 
 def test_ones_own_name_is_not_ones_own_process(clock, loop):
