@@ -38,6 +38,9 @@ def test_a_backlog_past_half_of_the_grace_is_said_once_until_it_is_small_again(s
     served, proxy = slow
     served.write("first", b"x" * 200 * KIB)
     eventually(lambda: served.told()["sent_files"] == 1)
+    # So slow that none of them has arrived when they are looked at, however slow the machine is.
+    proxy.forget()
+    proxy.on(is_put, Slow(20 * KIB), times=None)
     for number in range(20):
         served.write(f"f{number}", b"x" * 200 * KIB)
     eventually(lambda: len(served.service._settle) > 10)
