@@ -18,6 +18,8 @@ RUN = {
     "outputs": {"connection": "runs", "path": "/outputs", "to": "{pod}"},
     "container": MAIN,
 }
+ENTRY = {"connection": "data", "artifacts": {"dirs": ["train"]}, "path": "/data"}
+OUT = {"connection": "runs", "path": "/outputs", "to": "{pod}"}
 ABSENT = object()
 """In place of a member: it isn't there."""
 
